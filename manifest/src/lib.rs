@@ -1,0 +1,106 @@
+//! From the bytes of a manifest to a checked static pod.
+
+#![warn(missing_docs)]
+
+mod name;
+mod pod;
+mod violation;
+
+pub use name::{BundleName, NameError, NodeName};
+pub use pod::{Digest, HostPort, Pod, PodKey, Protocol};
+pub use violation::{Position, Reason, Violation, Warning};
+
+/// How a manifest is checked.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The node whose kubelet is to run the pods: its name is a suffix of theirs.
+    pub node: NodeName,
+    /// The most pods in one bundle.
+    pub max_pods: usize,
+    /// The most bytes of all manifests together.
+    pub max_bytes: usize,
+    /// Whether a field that Kubernetes does not have is an error.
+    pub field_validation: FieldValidation,
+}
+
+/// Whether a field that Kubernetes does not have is an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FieldValidation {
+    /// It is an error.
+    #[default]
+    Strict,
+    /// It gives a warning and is kept.
+    Warn,
+}
+
+/// The checked pods of one bundle.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// Ordered by namespace and name.
+    pub pods: Vec<Pod>,
+    /// What the kubelet would ignore or change.
+    pub warnings: Vec<Warning>,
+}
+
+/// Decodes and checks the manifests of one bundle.
+///
+/// # Errors
+/// All violations that were found, in the order of the input.
+pub fn check<S: AsRef<str>>(_manifests: &[S], _options: &Options) -> Result<Checked, Vec<Violation>> {
+    unimplemented!()
+}
+
+/// What rendering adds to a pod.
+#[derive(Debug, Clone, Copy)]
+pub struct Stamp<'a> {
+    /// The bundle that the pod belongs to.
+    pub bundle: &'a BundleName,
+    /// The revision of the bundle that brought the pod's content.
+    pub revision: u64,
+    /// The pod's `metadata.uid`.
+    pub uid: &'a str,
+}
+
+/// The static pod file for the kubelet: one JSON object, the same bytes for the same input.
+pub fn render(_pod: &Pod, _stamp: &Stamp<'_>) -> String {
+    unimplemented!()
+}
+
+/// The rendered file with the annotation `seedpod.dev/nudge` set to `count`: an update that changes nothing else.
+pub fn nudge(_rendered: &str, _count: u64) -> String {
+    unimplemented!()
+}
+
+/// Whether a file in the static pod directory is `rendered`, but for a nudge.
+pub fn is_rendering_of(_file: &[u8], _rendered: &str) -> bool {
+    unimplemented!()
+}
+
+/// Reads a rendered file back: the pod as it was before the stamp. `None` when it is not a rendering.
+pub fn unrender(_rendered: &str) -> Option<Pod> {
+    unimplemented!()
+}
+
+/// What a file of unknown origin in the static pod directory claims, read as leniently as the kubelet does.
+/// `None` when the kubelet would not take it as a pod.
+pub fn read_foreign(_bytes: &[u8]) -> Option<ForeignPod> {
+    unimplemented!()
+}
+
+/// A pod in a file that Seedpod does not own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignPod {
+    /// Its namespace and name.
+    pub key: PodKey,
+    /// Its uid, when it has an explicit one.
+    pub uid: Option<String>,
+    /// The bundle, when it bears Seedpod's annotation.
+    pub bundle: Option<String>,
+    /// The host's ports that it takes.
+    pub host_ports: Vec<HostPort>,
+}
+
+/// A unified diff of two pods as YAML, with what may be secret masked. Empty when they are equal.
+pub fn diff(_old: Option<&Pod>, _new: Option<&Pod>) -> String {
+    unimplemented!()
+}

@@ -1,0 +1,53 @@
+//! Keeps `src/generated` equal to what the `.proto` files say.
+
+use std::{env, fs, path::Path};
+
+use prost::Message as _;
+
+const FILES: &[&str] = &["seedpod.v1.rs", "runtime.v1.rs", "seedpod.v1.binpb"];
+
+fn generate(root: &Path, out: &Path) {
+    let compile = |files: &[&str]| {
+        let mut compiler = protox::Compiler::new([root]).expect("proto root");
+        compiler.include_source_info(true).include_imports(true);
+        for file in files {
+            compiler.open_file(file).unwrap_or_else(|error| panic!("{file}: {error}"));
+        }
+        compiler.file_descriptor_set()
+    };
+
+    let api = compile(&["seedpod/v1/pod_injection.proto", "seedpod/v1/node.proto"]);
+    // Reflection needs the comments too: `grpcurl describe` shows them. The codec is prost's own and deterministic.
+    fs::write(out.join("seedpod.v1.binpb"), api.encode_to_vec()).expect("write descriptor set");
+    tonic_prost_build::configure().out_dir(out).compile_fds(api).expect("generate seedpod.v1");
+
+    let cri = compile(&["runtime/v1/cri.proto"]);
+    tonic_prost_build::configure()
+        // The server side is for the fake runtimes of tests.
+        .build_server(true)
+        .out_dir(out)
+        .compile_fds(cri)
+        .expect("generate runtime.v1");
+}
+
+#[test]
+fn generated_code_is_what_the_proto_files_say() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let committed = root.join("src/generated");
+    let fresh = tempfile::tempdir().expect("temporary folder");
+    generate(root, fresh.path());
+
+    if env::var_os("SEEDPOD_REGENERATE").is_some() {
+        fs::create_dir_all(&committed).expect("create src/generated");
+        for file in FILES {
+            fs::copy(fresh.path().join(file), committed.join(file)).expect("copy");
+        }
+    }
+    for file in FILES {
+        let (old, new) = (fs::read(committed.join(file)), fs::read(fresh.path().join(file)));
+        assert!(
+            old.expect("committed file") == new.expect("generated file"),
+            "src/generated/{file} is stale: run SEEDPOD_REGENERATE=1 cargo test -p seedpod-proto"
+        );
+    }
+}
