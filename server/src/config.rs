@@ -1,0 +1,5 @@
+//! The daemon's configuration file.
+
+/// `kind: DaemonConfiguration`.
+#[derive(Debug, Clone)]
+pub struct Configuration {}

@@ -1,0 +1,3 @@
+//! `seedpodd`.
+
+fn main() {}
