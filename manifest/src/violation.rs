@@ -17,6 +17,8 @@ pub struct Position {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Reason {
+    /// Another pod of the node takes the port of the host.
+    HostPortConflict,
     /// It is not YAML or JSON.
     SyntaxError,
 }
@@ -25,6 +27,7 @@ impl Reason {
     /// The reason in UPPER_SNAKE_CASE, as it stands in errors.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::HostPortConflict => "HOST_PORT_CONFLICT",
             Self::SyntaxError => "SYNTAX_ERROR",
         }
     }
