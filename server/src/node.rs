@@ -2,6 +2,8 @@
 
 mod actor;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 

@@ -11,6 +11,8 @@ mod board;
 mod directory;
 mod drift;
 mod task;
+#[cfg(test)]
+mod tests;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

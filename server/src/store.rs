@@ -17,6 +17,8 @@
 mod lock;
 mod open;
 mod record;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, HashMap},
