@@ -138,10 +138,16 @@ impl OpenFile for DiskFile {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "this is the layer that the others are sent to")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is the layer that the others are sent to"
+)]
 impl FileSystem for Disk {
     fn make_dir(&self, path: &Path, mode: u32) -> io::Result<()> {
-        std::fs::DirBuilder::new().recursive(true).mode(mode).create(path)
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(mode)
+            .create(path)
     }
 
     fn create(&self, path: &Path, mode: u32) -> io::Result<Box<dyn OpenFile>> {
@@ -154,7 +160,10 @@ impl FileSystem for Disk {
             .mode(mode)
             .custom_flags(no_follow)
             .open(path)?;
-        Ok(Box::new(DiskFile { file, metrics: self.metrics.clone() }))
+        Ok(Box::new(DiskFile {
+            file,
+            metrics: self.metrics.clone(),
+        }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -193,9 +202,15 @@ impl FileSystem for Disk {
         // Not to hang on a named pipe that somebody put there.
         let non_blocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits())
             .map_err(|_| io::ErrorKind::InvalidInput)?;
-        let file = OpenOptions::new().read(true).custom_flags(non_blocking).open(path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(non_blocking)
+            .open(path)?;
         if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::IsADirectory, "not a regular file"));
+            return Err(io::Error::new(
+                io::ErrorKind::IsADirectory,
+                "not a regular file",
+            ));
         }
         let mut bytes = Vec::new();
         file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
@@ -228,5 +243,8 @@ fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
 
 /// Whether an error means that there is no room: the disk is full, or a quota is reached.
 pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }

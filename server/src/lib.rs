@@ -3,18 +3,18 @@
 mod access;
 mod config;
 mod daemon;
+mod error;
 mod fs;
 mod grpc;
+mod http;
 mod metrics;
 mod node;
 mod projection;
 mod runtime_cri;
 mod store;
 
-pub use config::Configuration;
-
-/// An error with all of its causes, for logs and messages.
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
+pub use config::{
+    Configuration, ConfigurationError, DEFAULT_PATH, Limits, Listen, Log, LogFormat, LogLevel,
+    Projection, TlsFiles,
+};
+pub use daemon::{check, init_logging, run, termination};

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use seedpod_manifest::{BundleName, Checked, Digest, HostPort, PodKey, Violation, Warning};
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub(crate) use self::actor::{StartError, start};
 use self::actor::Command;
+pub(crate) use self::actor::{StartError, start};
 use crate::{
     projection::{Directory, ProjectionView},
     runtime_cri::Sandbox,
@@ -138,12 +138,17 @@ impl State {
     /// The revision that the next commit of this bundle gets.
     pub(crate) fn next_revision(&self, name: &BundleName) -> u64 {
         let active = self.bundles.get(name).map(|bundle| bundle.revision);
-        active.or_else(|| self.removed.get(name).copied()).unwrap_or(0) + 1
+        active
+            .or_else(|| self.removed.get(name).copied())
+            .unwrap_or(0)
+            + 1
     }
 
     /// All pods with their bundles.
     pub(crate) fn pods(&self) -> impl Iterator<Item = (&Arc<Bundle>, &BundlePod)> {
-        self.bundles.values().flat_map(|bundle| bundle.pods.iter().map(move |pod| (bundle, pod)))
+        self.bundles
+            .values()
+            .flat_map(|bundle| bundle.pods.iter().map(move |pod| (bundle, pod)))
     }
 }
 
@@ -154,11 +159,23 @@ pub(crate) enum InjectError {
     #[error("the manifests do not fit this node")]
     Violations(Vec<Violation>),
     #[error("pod {pod} is in a file that Seedpod does not own: {file}")]
-    ForeignPod { pod: PodKey, file: String, field: String },
+    ForeignPod {
+        pod: PodKey,
+        file: String,
+        field: String,
+    },
     #[error("the file {file} exists and is not Seedpod's")]
-    ForeignFile { pod: PodKey, file: String, field: String },
+    ForeignFile {
+        pod: PodKey,
+        file: String,
+        field: String,
+    },
     #[error("pod {pod} belongs to bundle {owner}")]
-    OtherBundle { pod: PodKey, owner: BundleName, field: String },
+    OtherBundle {
+        pod: PodKey,
+        owner: BundleName,
+        field: String,
+    },
     #[error("expected_revision is {expected}, but the active revision is {actual}")]
     StaleRevision { expected: u64, actual: u64 },
     #[error("request_id {id:?} was used for another request")]
@@ -255,7 +272,9 @@ impl NodeHandle {
     pub(crate) async fn inject(&self, inject: Inject) -> Result<Injected, InjectError> {
         let (answer, answered) = oneshot::channel();
         self.send(Command::Inject(inject, answer))?;
-        answered.await.unwrap_or(Err(ChangeError::ShuttingDown.into()))
+        answered
+            .await
+            .unwrap_or(Err(ChangeError::ShuttingDown.into()))
     }
 
     /// What [`Self::inject`] would do, with diffs; changes nothing.
@@ -281,22 +300,34 @@ impl NodeHandle {
         expected_revision: Option<u64>,
     ) -> Result<Arc<Bundle>, RemoveError> {
         let (answer, answered) = oneshot::channel();
-        self.send(Command::Remove { name, expected_revision, answer })?;
-        answered.await.unwrap_or(Err(ChangeError::ShuttingDown.into()))
+        self.send(Command::Remove {
+            name,
+            expected_revision,
+            answer,
+        })?;
+        answered
+            .await
+            .unwrap_or(Err(ChangeError::ShuttingDown.into()))
     }
 
     fn send(&self, command: Command) -> Result<(), ChangeError> {
         use mpsc::error::TrySendError::{Closed, Full};
-        self.commands.try_send(command).map_err(|error| match error {
-            Full(_) => ChangeError::Busy { retry_after: RETRY_AFTER },
-            Closed(_) => ChangeError::ShuttingDown,
-        })
+        self.commands
+            .try_send(command)
+            .map_err(|error| match error {
+                Full(_) => ChangeError::Busy {
+                    retry_after: RETRY_AFTER,
+                },
+                Closed(_) => ChangeError::ShuttingDown,
+            })
     }
 
     /// Whether the actor answers within the time.
     pub(crate) async fn is_alive(&self, within: Duration) -> bool {
         let (answer, answered) = oneshot::channel();
-        let ask = async { self.commands.send(Command::Ping(answer)).await.is_ok() && answered.await.is_ok() };
+        let ask = async {
+            self.commands.send(Command::Ping(answer)).await.is_ok() && answered.await.is_ok()
+        };
         tokio::time::timeout(within, ask).await.unwrap_or(false)
     }
 
@@ -322,12 +353,18 @@ impl NodeHandle {
 
     /// Files in the static pod directory that Seedpod does not own, ordered.
     pub(crate) async fn foreign_files(&self) -> io::Result<Vec<String>> {
-        let (directory, id, state) = (Arc::clone(&self.directory), Arc::clone(&self.id), self.state());
+        let (directory, id, state) = (
+            Arc::clone(&self.directory),
+            Arc::clone(&self.id),
+            self.state(),
+        );
         let list = move || {
             let foreign = directory.foreign(&state, &id)?;
             Ok(foreign.into_iter().map(|foreign| foreign.file).collect())
         };
-        tokio::task::spawn_blocking(list).await.map_err(io::Error::other)?
+        tokio::task::spawn_blocking(list)
+            .await
+            .map_err(io::Error::other)?
     }
 }
 
@@ -366,7 +403,10 @@ pub(crate) fn sandboxes_of<'a>(
 ) -> impl Iterator<Item = &'a Sandbox> {
     sandboxes.iter().filter(move |sandbox| {
         sandbox.namespace == key.namespace
-            && sandbox.name.strip_suffix(node.as_str()).and_then(|n| n.strip_suffix('-'))
+            && sandbox
+                .name
+                .strip_suffix(node.as_str())
+                .and_then(|n| n.strip_suffix('-'))
                 == Some(key.name.as_str())
     })
 }

@@ -67,7 +67,10 @@ pub(crate) fn start<R: Runtime>(
         id,
         runtime,
         metrics,
-        task::Outlets { pods: publish_pods, problems: publish_problems },
+        task::Outlets {
+            pods: publish_pods,
+            problems: publish_problems,
+        },
     );
     let task = tokio::spawn(task.run(state, shutdown));
     (ProjectionView { pods, problems }, task)

@@ -29,12 +29,12 @@ use std::{
 
 use seedpod_manifest::{BundleName, Digest};
 
+use self::record::{RequestRecord, RevisionRecord};
 pub(crate) use self::{
     lock::{Lock, LockError},
     open::OpenError,
     record::{Owned, StoreId, owned_by},
 };
-use self::record::{RequestRecord, RevisionRecord};
 use crate::{
     fs::{self, FileSystem},
     node::{Bundle, Change, RequestId, State, StoredWarning},
@@ -63,10 +63,16 @@ pub(crate) struct Draft {
 pub(crate) enum CommitError {
     /// Nothing has changed, and the next attempt may work.
     #[error("cannot write {}", path.display())]
-    Write { path: PathBuf, #[source] source: io::Error },
+    Write {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     /// Whether the revision is on the disk is not known: the disk failed, and failed again when the attempt was to be
     /// taken back. Only a restart, which reads the disk anew, can tell.
-    #[error("the disk failed in the middle of a commit; restart the daemon when the disk is mended")]
+    #[error(
+        "the disk failed in the middle of a commit; restart the daemon when the disk is mended"
+    )]
     Uncertain(#[source] io::Error),
 }
 
@@ -119,11 +125,15 @@ impl Store {
     pub(crate) fn state(&self) -> State {
         let mut state = State::default();
         for (name, history) in &self.bundles {
-            let Some(active) = &history.active else { continue };
+            let Some(active) = &history.active else {
+                continue;
+            };
             if active.removed {
                 state.removed.insert(name.clone(), active.bundle.revision);
             } else {
-                state.bundles.insert(name.clone(), Arc::clone(&active.bundle));
+                state
+                    .bundles
+                    .insert(name.clone(), Arc::clone(&active.bundle));
             }
         }
         state
@@ -131,10 +141,21 @@ impl Store {
 
     /// What an earlier request with this id led to.
     pub(crate) fn remembered(&self, id: &str) -> Result<Option<Remembered>, OpenError> {
-        let Some((name, revision)) = self.requests.get(id) else { return Ok(None) };
-        let record = match self.bundles.get(name).and_then(|history| history.active.as_ref()) {
+        let Some((name, revision)) = self.requests.get(id) else {
+            return Ok(None);
+        };
+        let record = match self
+            .bundles
+            .get(name)
+            .and_then(|history| history.active.as_ref())
+        {
             Some(active) if active.bundle.revision == *revision => Arc::clone(active),
-            _ => Arc::new(open::revision(&*self.fs, &self.bundles_dir, name, *revision)?),
+            _ => Arc::new(open::revision(
+                &*self.fs,
+                &self.bundles_dir,
+                name,
+                *revision,
+            )?),
         };
         if let Some(request) = record.request.as_ref().filter(|request| request.id == id) {
             return Ok(Some(Remembered {
@@ -145,12 +166,15 @@ impl Store {
             }));
         }
         let others = open::requests(&*self.fs, &self.bundles_dir, name, *revision)?;
-        Ok(others.into_iter().find(|request| request.id == id).map(|request| Remembered {
-            fingerprint: request.fingerprint,
-            changes: record::unchanged(&record.bundle),
-            bundle: Arc::clone(&record.bundle),
-            warnings: request.warnings,
-        }))
+        Ok(others
+            .into_iter()
+            .find(|request| request.id == id)
+            .map(|request| Remembered {
+                fingerprint: request.fingerprint,
+                changes: record::unchanged(&record.bundle),
+                bundle: Arc::clone(&record.bundle),
+                warnings: request.warnings,
+            }))
     }
 
     /// Makes a new revision durable and active.
@@ -166,9 +190,18 @@ impl Store {
         self.write(&dir, &file, record.encode().as_bytes())?;
 
         let history = self.bundles.entry(name.clone()).or_default();
-        let ids: Vec<String> = record.request.iter().map(|request| request.id.clone()).collect();
-        self.requests.extend(ids.iter().map(|id| (id.clone(), (name.clone(), revision))));
-        history.kept.push(Kept { revision, ids, has_sidecar: false });
+        let ids: Vec<String> = record
+            .request
+            .iter()
+            .map(|request| request.id.clone())
+            .collect();
+        self.requests
+            .extend(ids.iter().map(|id| (id.clone(), (name.clone(), revision))));
+        history.kept.push(Kept {
+            revision,
+            ids,
+            has_sidecar: false,
+        });
         history.active = Some(Arc::clone(&record));
         self.prune(&name);
         Ok(Arc::clone(&record.bundle))
@@ -181,7 +214,11 @@ impl Store {
         request: &RequestId,
         warnings: &[StoredWarning],
     ) -> Result<(), CommitError> {
-        let Some(kept) = self.bundles.get(name).and_then(|history| history.kept.last()) else {
+        let Some(kept) = self
+            .bundles
+            .get(name)
+            .and_then(|history| history.kept.last())
+        else {
             return Ok(());
         };
         let revision = kept.revision;
@@ -204,10 +241,16 @@ impl Store {
         for request in &forgotten {
             self.requests.remove(&request.id);
         }
-        self.requests.insert(request.id.clone(), (name.clone(), revision));
-        if let Some(kept) = self.bundles.get_mut(name).and_then(|history| history.kept.last_mut()) {
+        self.requests
+            .insert(request.id.clone(), (name.clone(), revision));
+        if let Some(kept) = self
+            .bundles
+            .get_mut(name)
+            .and_then(|history| history.kept.last_mut())
+        {
             kept.has_sidecar = true;
-            kept.ids.retain(|id| !forgotten.iter().any(|request| request.id == *id));
+            kept.ids
+                .retain(|id| !forgotten.iter().any(|request| request.id == *id));
             kept.ids.push(request.id.clone());
         }
         Ok(())
@@ -216,7 +259,9 @@ impl Store {
     /// Whether the disk takes writes now: writes, syncs and removes a small file.
     pub(crate) fn probe(&self) -> io::Result<()> {
         if self.uncertain {
-            return Err(io::Error::other("the disk failed in the middle of a commit"));
+            return Err(io::Error::other(
+                "the disk failed in the middle of a commit",
+            ));
         }
         fs::stage(&*self.fs, &self.bundles_dir, "probe", &[0; 4096], 0o600)?;
         self.fs.remove_file(&fs::staged(&self.bundles_dir, "probe"))
@@ -227,7 +272,10 @@ impl Store {
             self.fs.make_dir(dir, 0o700)?;
             self.fs.sync_dir(&self.bundles_dir)
         };
-        make().map_err(|source| CommitError::Write { path: dir.to_owned(), source })
+        make().map_err(|source| CommitError::Write {
+            path: dir.to_owned(),
+            source,
+        })
     }
 
     /// Writes a durable file. After an error the old content (or no file) is there, or the store says that it does
@@ -235,16 +283,26 @@ impl Store {
     fn write(&mut self, dir: &Path, name: &str, bytes: &[u8]) -> Result<(), CommitError> {
         let path = dir.join(name);
         if self.uncertain {
-            return Err(CommitError::Uncertain(io::Error::other("an earlier commit is uncertain")));
+            return Err(CommitError::Uncertain(io::Error::other(
+                "an earlier commit is uncertain",
+            )));
         }
-        let failed = |source| CommitError::Write { path: path.clone(), source };
+        let failed = |source| CommitError::Write {
+            path: path.clone(),
+            source,
+        };
         let is_new = !name.ends_with(record::SIDECAR_SUFFIX);
         fs::stage(&*self.fs, dir, name, bytes, 0o600).map_err(failed)?;
         fs::unveil(&*self.fs, dir, name).map_err(failed)?;
-        let Err(source) = self.fs.sync_dir(dir) else { return Ok(()) };
+        let Err(source) = self.fs.sync_dir(dir) else {
+            return Ok(());
+        };
         // The new name may or may not be on the disk. A sidecar only says what is true anyway; a revision must go.
         if is_new {
-            let take_back = self.fs.remove_file(&path).and_then(|()| self.fs.sync_dir(dir));
+            let take_back = self
+                .fs
+                .remove_file(&path)
+                .and_then(|()| self.fs.sync_dir(dir));
             if take_back.is_err() {
                 self.uncertain = true;
                 return Err(CommitError::Uncertain(source));
@@ -255,7 +313,9 @@ impl Store {
 
     /// Forgets the oldest revisions. Not synced: what comes back after a power cut is forgotten again later.
     fn prune(&mut self, name: &BundleName) {
-        let Some(history) = self.bundles.get_mut(name) else { return };
+        let Some(history) = self.bundles.get_mut(name) else {
+            return;
+        };
         let surplus = history.kept.len().saturating_sub(HISTORY);
         let dir = self.bundles_dir.join(name.as_str());
         for kept in history.kept.drain(..surplus) {
@@ -269,22 +329,39 @@ impl Store {
 
     fn prune_removed_bundles(&mut self) {
         let removed = |history: &History| history.active.as_ref().is_some_and(|a| a.removed);
-        let count = self.bundles.values().filter(|history| removed(history)).count();
+        let count = self
+            .bundles
+            .values()
+            .filter(|history| removed(history))
+            .count();
         if count <= REMOVED_BUNDLES {
             return;
         }
-        let oldest = self.bundles.iter().filter(|(_, history)| removed(history)).min_by_key(
-            |(_, history)| history.active.as_ref().map(|active| active.bundle.update_time),
-        );
-        let Some(name) = oldest.map(|(name, _)| name.clone()) else { return };
-        let Some(history) = self.bundles.remove(&name) else { return };
+        let oldest = self
+            .bundles
+            .iter()
+            .filter(|(_, history)| removed(history))
+            .min_by_key(|(_, history)| {
+                history
+                    .active
+                    .as_ref()
+                    .map(|active| active.bundle.update_time)
+            });
+        let Some(name) = oldest.map(|(name, _)| name.clone()) else {
+            return;
+        };
+        let Some(history) = self.bundles.remove(&name) else {
+            return;
+        };
         let dir = self.bundles_dir.join(name.as_str());
         for id in history.kept.iter().flat_map(|kept| &kept.ids) {
             self.requests.remove(id);
         }
         // The removal itself goes last, and only when the revisions with pods are gone for good: without it, they
         // would come back to life.
-        let Some((removal, older)) = history.kept.split_last() else { return };
+        let Some((removal, older)) = history.kept.split_last() else {
+            return;
+        };
         for kept in older {
             remove_revision(&*self.fs, &dir, kept);
         }
@@ -298,7 +375,10 @@ impl Store {
 /// Removes the files of a revision. An error leaves a file that is not needed, which the next start tries again.
 fn remove_revision(fs: &dyn FileSystem, dir: &Path, kept: &Kept) {
     let mut names = vec![record::file_name(kept.revision)];
-    names.extend(kept.has_sidecar.then(|| record::sidecar_name(kept.revision)));
+    names.extend(
+        kept.has_sidecar
+            .then(|| record::sidecar_name(kept.revision)),
+    );
     for name in names {
         if let Err(error) = fs.remove_file(&dir.join(&name)) {
             tracing::warn!(%error, file = %dir.join(name).display(), "cannot remove an old revision");
@@ -307,7 +387,9 @@ fn remove_revision(fs: &dyn FileSystem, dir: &Path, kept: &Kept) {
 }
 
 /// The digest of a bundle's content.
-pub(crate) fn bundle_digest<'a>(pods: impl Iterator<Item = (&'a seedpod_manifest::PodKey, &'a str)>) -> String {
+pub(crate) fn bundle_digest<'a>(
+    pods: impl Iterator<Item = (&'a seedpod_manifest::PodKey, &'a str)>,
+) -> String {
     let mut text = String::new();
     for (key, digest) in pods {
         text.push_str(&format!("{key} {digest}\n"));

@@ -108,7 +108,9 @@ impl SimDisk {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().expect("no test panics while it holds the disk")
+        self.0
+            .lock()
+            .expect("no test panics while it holds the disk")
     }
 
     pub(crate) fn set_fault(&self, fault: Fault) {
@@ -138,7 +140,8 @@ impl SimDisk {
         }
         // A name in a folder that did not reach the disk is not there.
         let dirs = tree.dirs.clone();
-        tree.files.retain(|path, _| path.parent().is_some_and(|dir| dirs.contains(dir)));
+        tree.files
+            .retain(|path, _| path.parent().is_some_and(|dir| dirs.contains(dir)));
         let inodes = inner
             .inodes
             .iter()
@@ -148,9 +151,15 @@ impl SimDisk {
                     1 => content.now.clone(),
                     2 if content.durable.as_ref() == Some(&content.now) => content.now.clone(),
                     2 => content.now[..content.now.len() / 2].to_vec(),
-                    _ => content.durable.clone().unwrap_or_else(|| content.now.clone()),
+                    _ => content
+                        .durable
+                        .clone()
+                        .unwrap_or_else(|| content.now.clone()),
                 };
-                Content { durable: Some(found.clone()), now: found }
+                Content {
+                    durable: Some(found.clone()),
+                    now: found,
+                }
             })
             .collect();
         Self(Arc::new(Mutex::new(Inner {
@@ -164,7 +173,10 @@ impl SimDisk {
     /// Writes a file as somebody else would: at once and durably.
     pub(crate) fn put(&self, path: &Path, bytes: &[u8]) {
         let mut inner = self.lock();
-        inner.inodes.push(Content { now: bytes.to_vec(), durable: Some(bytes.to_vec()) });
+        inner.inodes.push(Content {
+            now: bytes.to_vec(),
+            durable: Some(bytes.to_vec()),
+        });
         let inode = inner.inodes.len() - 1;
         inner.now.files.insert(path.to_owned(), inode);
         inner.durable.files.insert(path.to_owned(), inode);
@@ -186,7 +198,11 @@ impl Inner {
     }
 
     fn alive(&self) -> io::Result<()> {
-        if self.dead { Err(io::Error::other("the power is cut")) } else { Ok(()) }
+        if self.dead {
+            Err(io::Error::other("the power is cut"))
+        } else {
+            Ok(())
+        }
     }
 
     fn rename_now(&mut self, change: NameChange) {
@@ -221,8 +237,10 @@ impl FileSystem for SimDisk {
     fn make_dir(&self, path: &Path, _mode: u32) -> io::Result<()> {
         let mut inner = self.lock();
         inner.change()?;
-        let mut missing: Vec<_> =
-            path.ancestors().filter(|dir| !inner.now.dirs.contains(*dir)).collect();
+        let mut missing: Vec<_> = path
+            .ancestors()
+            .filter(|dir| !inner.now.dirs.contains(*dir))
+            .collect();
         missing.retain(|dir| dir.parent().is_some());
         while let Some(dir) = missing.pop() {
             inner.rename_now(NameChange::MakeDir(dir.to_owned()));
@@ -233,14 +251,20 @@ impl FileSystem for SimDisk {
     fn create(&self, path: &Path, _mode: u32) -> io::Result<Box<dyn OpenFile>> {
         let mut inner = self.lock();
         inner.change()?;
-        if !path.parent().is_some_and(|dir| inner.now.dirs.contains(dir)) {
+        if !path
+            .parent()
+            .is_some_and(|dir| inner.now.dirs.contains(dir))
+        {
             return Err(io::ErrorKind::NotFound.into());
         }
         // Emptying an old file in place is as bad as it gets: its durable content may be gone as well.
         inner.inodes.push(Content::default());
         let inode = inner.inodes.len() - 1;
         inner.rename_now(NameChange::Link(path.to_owned(), inode));
-        Ok(Box::new(SimFile { disk: self.clone(), inode }))
+        Ok(Box::new(SimFile {
+            disk: self.clone(),
+            inode,
+        }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -270,7 +294,12 @@ impl FileSystem for SimDisk {
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
         let mut inner = self.lock();
         inner.change()?;
-        if inner.now.files.keys().any(|file| file.parent() == Some(path)) {
+        if inner
+            .now
+            .files
+            .keys()
+            .any(|file| file.parent() == Some(path))
+        {
             return Err(io::ErrorKind::DirectoryNotEmpty.into());
         }
         inner.rename_now(NameChange::RemoveDir(path.to_owned()));

@@ -48,7 +48,11 @@ pub(crate) enum StartError {
     #[error("the state directory cannot be used")]
     Store(#[from] OpenError),
     #[error("the static pod directory {path} cannot be made")]
-    Directory { path: String, #[source] source: io::Error },
+    Directory {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
 }
 
 /// Opens the store and starts the actor and the projection. The tasks end when `shutdown` is cancelled, and only then:
@@ -79,11 +83,28 @@ pub(crate) fn start<R: Runtime>(
         shutdown.clone(),
     );
     let (commands, receiver) = mpsc::channel(QUEUE);
-    let actor = Actor { store, directory: Arc::clone(&directory), publish_state, publish_problems };
+    let actor = Actor {
+        store,
+        directory: Arc::clone(&directory),
+        publish_state,
+        publish_problems,
+    };
     let runtime = Handle::current();
     let acting = tokio::task::spawn_blocking(move || actor.run(&runtime, receiver, &shutdown));
-    let published = Published { state, store_problems, projection };
-    Ok((NodeHandle { commands, published, directory, id }, vec![acting, projecting]))
+    let published = Published {
+        state,
+        store_problems,
+        projection,
+    };
+    Ok((
+        NodeHandle {
+            commands,
+            published,
+            directory,
+            id,
+        },
+        vec![acting, projecting],
+    ))
 }
 
 /// A fresh node may not have the directory yet, and a kubelet waits for it. With bundles committed it must have been
@@ -93,13 +114,16 @@ fn make_static_pod_directory(
     path: &Path,
     state: &State,
 ) -> Result<(), StartError> {
-    let absent = fs.list(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    let absent = fs
+        .list(path)
+        .is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     if absent && state.bundles.is_empty() {
         tracing::info!(path = %path.display(), "making the static pod directory");
-        fs.make_dir(path, 0o755).map_err(|source| StartError::Directory {
-            path: path.display().to_string(),
-            source,
-        })?;
+        fs.make_dir(path, 0o755)
+            .map_err(|source| StartError::Directory {
+                path: path.display().to_string(),
+                source,
+            })?;
     }
     Ok(())
 }
@@ -140,7 +164,11 @@ impl Actor {
         // A caller that went away gets no answer; what it asked for is done all the same.
         match command {
             Command::Inject(inject, answer) => drop(answer.send(self.inject(inject))),
-            Command::Remove { name, expected_revision, answer } => {
+            Command::Remove {
+                name,
+                expected_revision,
+                answer,
+            } => {
                 drop(answer.send(self.remove(&name, expected_revision)));
             }
             Command::Ping(answer) => drop(answer.send(())),
@@ -163,13 +191,23 @@ impl Actor {
             }
             let bundle = Arc::clone(bundle);
             let (changes, warnings) = (plan.changes(), plan.warnings().to_vec());
-            return Ok(Injected { bundle, changes, warnings, replayed: false });
+            return Ok(Injected {
+                bundle,
+                changes,
+                warnings,
+                replayed: false,
+            });
         }
         let (changes, warnings) = (plan.changes(), plan.warnings().to_vec());
         let committed = self.store.commit(plan.draft(request));
         let bundle = self.note(committed)?;
         self.publish();
-        Ok(Injected { bundle, changes, warnings, replayed: false })
+        Ok(Injected {
+            bundle,
+            changes,
+            warnings,
+            replayed: false,
+        })
     }
 
     /// The answer that the same request got before.
@@ -178,9 +216,13 @@ impl Actor {
             .store
             .remembered(&request.id)
             .map_err(|error| ChangeError::Disk(io::Error::other(error)))?;
-        let Some(remembered) = remembered else { return Ok(None) };
+        let Some(remembered) = remembered else {
+            return Ok(None);
+        };
         if remembered.fingerprint != request.fingerprint.to_string() {
-            return Err(InjectError::RequestIdReused { id: request.id.clone() });
+            return Err(InjectError::RequestIdReused {
+                id: request.id.clone(),
+            });
         }
         Ok(Some(Injected {
             bundle: remembered.bundle,
@@ -200,7 +242,10 @@ impl Actor {
             return Err(RemoveError::NotFound { name: name.clone() });
         };
         if let Some(expected) = expected_revision.filter(|expected| *expected != old.revision) {
-            return Err(RemoveError::StaleRevision { expected, actual: old.revision });
+            return Err(RemoveError::StaleRevision {
+                expected,
+                actual: old.revision,
+            });
         }
         let bundle = Bundle {
             name: name.clone(),
@@ -216,7 +261,13 @@ impl Actor {
             diff: String::new(),
         });
         let changes = changes.collect();
-        let draft = Draft { bundle, removed: true, request: None, changes, warnings: Vec::new() };
+        let draft = Draft {
+            bundle,
+            removed: true,
+            request: None,
+            changes,
+            warnings: Vec::new(),
+        };
         let committed = self.store.commit(draft);
         self.note(committed)?;
         self.publish();
@@ -225,7 +276,8 @@ impl Actor {
 
     /// Published only after the durable commit.
     fn publish(&self) {
-        self.publish_state.send_replace(Arc::new(self.store.state()));
+        self.publish_state
+            .send_replace(Arc::new(self.store.state()));
     }
 
     /// Takes note of whether the disk works.
@@ -235,7 +287,7 @@ impl Actor {
             Err(error) => vec![store_problem(error)],
         };
         if let Err(error) = &result {
-            tracing::error!(error = %crate::error_chain(error), "a change was refused by the disk");
+            tracing::error!(error = %crate::error::chain(error), "a change was refused by the disk");
         }
         self.publish_problems.send_if_modified(|old| {
             let modified = *old != problems;
@@ -276,7 +328,7 @@ fn store_problem(error: &CommitError) -> Problem {
         reason,
         message: format!(
             "the state directory takes no writes: {}; the pods stay as they are",
-            crate::error_chain(error)
+            crate::error::chain(error)
         ),
     }
 }

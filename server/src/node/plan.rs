@@ -33,7 +33,9 @@ pub(super) fn plan(
     id: &StoreId,
     inject: Inject,
 ) -> Result<Plan, InjectError> {
-    let foreign = directory.foreign(state, id).map_err(ChangeError::StaticPodDirectory)?;
+    let foreign = directory
+        .foreign(state, id)
+        .map_err(ChangeError::StaticPodDirectory)?;
     plan_beside(state, &foreign, id, inject)
 }
 
@@ -43,7 +45,12 @@ fn plan_beside(
     id: &StoreId,
     inject: Inject,
 ) -> Result<Plan, InjectError> {
-    let Inject { bundle: name, checked, expected_revision, request: _ } = inject;
+    let Inject {
+        bundle: name,
+        checked,
+        expected_revision,
+        request: _,
+    } = inject;
     let old = state.bundles.get(&name).cloned();
     let actual = old.as_ref().map_or(0, |bundle| bundle.revision);
     if let Some(expected) = expected_revision.filter(|expected| *expected != actual) {
@@ -53,17 +60,25 @@ fn plan_beside(
     check_host_ports(state, foreign, &name, &checked.pods)?;
 
     let revision = state.next_revision(&name);
-    let before: BTreeMap<&PodKey, &BundlePod> =
-        old.iter().flat_map(|bundle| &bundle.pods).map(|pod| (&pod.key, pod)).collect();
-    let mut changes: BTreeMap<PodKey, ChangeKind> =
-        before.keys().map(|key| ((*key).clone(), ChangeKind::Removed)).collect();
+    let before: BTreeMap<&PodKey, &BundlePod> = old
+        .iter()
+        .flat_map(|bundle| &bundle.pods)
+        .map(|pod| (&pod.key, pod))
+        .collect();
+    let mut changes: BTreeMap<PodKey, ChangeKind> = before
+        .keys()
+        .map(|key| ((*key).clone(), ChangeKind::Removed))
+        .collect();
     let mut pods = Vec::with_capacity(checked.pods.len());
     for pod in &checked.pods {
         let key = pod.key();
         let digest = pod.digest().to_string();
         let (kind, pod) = match before.get(key) {
             Some(same) if same.digest == digest => (ChangeKind::Unchanged, (*same).clone()),
-            Some(_) => (ChangeKind::Replaced, stamped(id, &name, revision, pod, digest)),
+            Some(_) => (
+                ChangeKind::Replaced,
+                stamped(id, &name, revision, pod, digest),
+            ),
             None => (ChangeKind::Added, stamped(id, &name, revision, pod, digest)),
         };
         changes.insert(key.clone(), kind);
@@ -79,12 +94,30 @@ fn plan_beside(
         name,
     };
     let changes = changes.into_iter().collect();
-    Ok(Plan { old, new, changes, warnings: checked.warnings.iter().map(Into::into).collect() })
+    Ok(Plan {
+        old,
+        new,
+        changes,
+        warnings: checked.warnings.iter().map(Into::into).collect(),
+    })
 }
 
-fn stamped(id: &StoreId, bundle: &BundleName, revision: u64, pod: &Pod, digest: String) -> BundlePod {
+fn stamped(
+    id: &StoreId,
+    bundle: &BundleName,
+    revision: u64,
+    pod: &Pod,
+    digest: String,
+) -> BundlePod {
     let uid = id.pod_uid(bundle.as_str(), revision, pod.key(), &digest);
-    let rendered = render(pod, &Stamp { bundle, revision, uid: &uid });
+    let rendered = render(
+        pod,
+        &Stamp {
+            bundle,
+            revision,
+            uid: &uid,
+        },
+    );
     BundlePod {
         file: pod.key().file_name(),
         key: pod.key().clone(),
@@ -99,7 +132,10 @@ fn stamped(id: &StoreId, bundle: &BundleName, revision: u64, pod: &Pod, digest: 
 impl Plan {
     /// The bundle as it is already, when nothing changes.
     pub(super) fn unchanged(&self) -> Option<&Arc<Bundle>> {
-        let all = self.changes.iter().all(|(_, kind)| *kind == ChangeKind::Unchanged);
+        let all = self
+            .changes
+            .iter()
+            .all(|(_, kind)| *kind == ChangeKind::Unchanged);
         self.old.as_ref().filter(|_| all)
     }
 
@@ -129,14 +165,27 @@ impl Plan {
                 change.diff = seedpod_manifest::diff(old.as_ref(), find(&self.new).as_ref());
             }
         }
-        let bundle = self.unchanged().map_or_else(|| Arc::new(self.new.clone()), Arc::clone);
-        Injected { bundle, changes, warnings: self.warnings, replayed: false }
+        let bundle = self
+            .unchanged()
+            .map_or_else(|| Arc::new(self.new.clone()), Arc::clone);
+        Injected {
+            bundle,
+            changes,
+            warnings: self.warnings,
+            replayed: false,
+        }
     }
 
     /// For the store.
     pub(super) fn draft(self, request: Option<super::RequestId>) -> Draft {
         let changes = self.changes();
-        Draft { bundle: self.new, removed: false, request, changes, warnings: self.warnings }
+        Draft {
+            bundle: self.new,
+            removed: false,
+            request,
+            changes,
+            warnings: self.warnings,
+        }
     }
 }
 
@@ -155,16 +204,32 @@ fn check_names(
         };
         if let Some((bundle, _)) = state.pods().find(other) {
             let owner = bundle.name.clone();
-            return Err(InjectError::OtherBundle { pod: key.clone(), owner, field: field() });
+            return Err(InjectError::OtherBundle {
+                pod: key.clone(),
+                owner,
+                field: field(),
+            });
         }
         let file = key.file_name();
         for foreign in foreign {
             if foreign.file == file {
-                return Err(InjectError::ForeignFile { pod: key.clone(), file, field: field() });
+                return Err(InjectError::ForeignFile {
+                    pod: key.clone(),
+                    file,
+                    field: field(),
+                });
             }
-            if foreign.pod.as_ref().is_some_and(|theirs| theirs.key == *key) {
+            if foreign
+                .pod
+                .as_ref()
+                .is_some_and(|theirs| theirs.key == *key)
+            {
                 let file = foreign.file.clone();
-                return Err(InjectError::ForeignPod { pod: key.clone(), file, field: field() });
+                return Err(InjectError::ForeignPod {
+                    pod: key.clone(),
+                    file,
+                    field: field(),
+                });
             }
         }
     }
@@ -195,11 +260,22 @@ fn check_host_ports(
         .iter()
         .flat_map(|pod| pod.host_ports().iter().map(move |port| (pod, port)))
         .filter_map(|(pod, port)| {
-            let (owner, _) = taken.iter().find(|(_, theirs)| theirs.conflicts_with(port))?;
-            Some(host_port_conflict(pod.origin(), pod.position(), port, owner))
+            let (owner, _) = taken
+                .iter()
+                .find(|(_, theirs)| theirs.conflicts_with(port))?;
+            Some(host_port_conflict(
+                pod.origin(),
+                pod.position(),
+                port,
+                owner,
+            ))
         })
         .collect();
-    if violations.is_empty() { Ok(()) } else { Err(InjectError::Violations(violations)) }
+    if violations.is_empty() {
+        Ok(())
+    } else {
+        Err(InjectError::Violations(violations))
+    }
 }
 
 fn host_port_conflict(

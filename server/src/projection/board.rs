@@ -87,7 +87,12 @@ pub(super) struct Board {
 
 impl Board {
     pub(super) fn new(node: NodeName, nudge_for: Duration, has_runtime: bool) -> Self {
-        Self { node, nudge_for, has_runtime, entries: BTreeMap::new() }
+        Self {
+            node,
+            nudge_for,
+            has_runtime,
+            entries: BTreeMap::new(),
+        }
     }
 
     /// Takes over a newly committed state.
@@ -96,7 +101,11 @@ impl Board {
         for (bundle, pod) in state.pods() {
             wanted.insert(pod.file.as_str());
             let entry = self.entries.entry(pod.file.clone()).or_default();
-            if entry.demand.as_ref().is_some_and(|demand| demand.uid == pod.uid) {
+            if entry
+                .demand
+                .as_ref()
+                .is_some_and(|demand| demand.uid == pod.uid)
+            {
                 continue;
             }
             entry.retire(now);
@@ -118,7 +127,9 @@ impl Board {
 
     /// A file was found at the start, or changed by somebody. Tells whether it is not what it should be.
     pub(super) fn found(&mut self, file: &str, content: Option<&[u8]>, now: Instant) -> bool {
-        let Some(entry) = self.entries.get_mut(file) else { return false };
+        let Some(entry) = self.entries.get_mut(file) else {
+            return false;
+        };
         let digest = content.map(Digest::of);
         let Some(demand) = &entry.demand else {
             // To be removed. Gone already is as good.
@@ -211,14 +222,20 @@ impl Board {
         self.has_runtime
             && others.flat_map(|(_, entry)| &entry.leaving).any(|leaving| {
                 leaving.host_ports.iter().any(|taken| {
-                    demand.host_ports.iter().any(|wanted| wanted.conflicts_with(taken))
+                    demand
+                        .host_ports
+                        .iter()
+                        .any(|wanted| wanted.conflicts_with(taken))
                 })
             })
     }
 
     /// Files to rewrite so that the kubelet tries again.
     pub(super) fn nudges(&mut self, now: Instant) -> Work {
-        let mut work = Work { only_nudges: true, ..Work::default() };
+        let mut work = Work {
+            only_nudges: true,
+            ..Work::default()
+        };
         for (file, entry) in &mut self.entries {
             let (Some(demand), Some(written)) = (&entry.demand, &mut entry.written) else {
                 continue;
@@ -228,13 +245,19 @@ impl Board {
             }
             written.nudged(now);
             let content = nudge(&demand.rendered, written.nudges);
-            work.write.push(Write { file: file.clone(), content, over: true });
+            work.write.push(Write {
+                file: file.clone(),
+                content,
+                over: true,
+            });
         }
         work
     }
 
     pub(super) fn removed(&mut self, file: &str, error: Option<String>, now: Instant) {
-        let Some(entry) = self.entries.get_mut(file) else { return };
+        let Some(entry) = self.entries.get_mut(file) else {
+            return;
+        };
         if error.is_none() {
             entry.on_disk = None;
             if !self.has_runtime {
@@ -246,7 +269,9 @@ impl Board {
     }
 
     pub(super) fn wrote(&mut self, write: &Write, error: Option<String>, now: Instant) {
-        let Some(entry) = self.entries.get_mut(&write.file) else { return };
+        let Some(entry) = self.entries.get_mut(&write.file) else {
+            return;
+        };
         if error.is_none() {
             entry.on_disk = Some(Digest::of(write.content.as_bytes()));
             if entry.written.is_none() {
@@ -284,7 +309,10 @@ impl Board {
     pub(super) fn waits_since(&self, now: Instant) -> Option<Instant> {
         let waiting = self.entries.values().filter(|entry| {
             !entry.leaving.is_empty()
-                || entry.written.as_ref().is_some_and(|written| !written.confirmed)
+                || entry
+                    .written
+                    .as_ref()
+                    .is_some_and(|written| !written.confirmed)
         });
         waiting.map(|entry| entry.touched.unwrap_or(now)).max()
     }
@@ -305,7 +333,9 @@ impl Board {
         let retries = self.entries.values().filter_map(|entry| entry.retry_at);
         let nudges = self.entries.values().filter_map(|entry| {
             let written = entry.written.as_ref()?;
-            written.wants_nudge(self.nudge_for, self.has_runtime).then_some(written.next_nudge)
+            written
+                .wants_nudge(self.nudge_for, self.has_runtime)
+                .then_some(written.next_nudge)
         });
         retries.chain(nudges).min()
     }
@@ -344,9 +374,9 @@ impl Board {
 
     /// The first write that fails, for people.
     pub(super) fn error(&self) -> Option<String> {
-        self.entries.iter().find_map(|(file, entry)| {
-            entry.error.as_ref().map(|error| format!("{file}: {error}"))
-        })
+        self.entries
+            .iter()
+            .find_map(|(file, entry)| entry.error.as_ref().map(|error| format!("{file}: {error}")))
     }
 
     fn forget(&mut self) {
@@ -359,11 +389,24 @@ impl Board {
 impl Entry {
     /// The demand is over: what was projected of it is on its way out.
     fn retire(&mut self, now: Instant) {
-        let Some(demand) = self.demand.take() else { return };
+        let Some(demand) = self.demand.take() else {
+            return;
+        };
         // Without a file the kubelet has never seen it.
         if self.on_disk.is_some() {
-            let Demand { bundle, key, uid, host_ports, rendered: _ } = demand;
-            self.leaving.push(Leaving { bundle, key, uid, host_ports });
+            let Demand {
+                bundle,
+                key,
+                uid,
+                host_ports,
+                rendered: _,
+            } = demand;
+            self.leaving.push(Leaving {
+                bundle,
+                key,
+                uid,
+                host_ports,
+            });
         }
         self.touched = Some(now);
         self.written = None;
@@ -382,7 +425,10 @@ impl Entry {
                 self.error = None;
             }
             Some(error) => {
-                let delay = RETRY.0.saturating_mul(1 << self.failures.min(8)).min(RETRY.1);
+                let delay = RETRY
+                    .0
+                    .saturating_mul(1 << self.failures.min(8))
+                    .min(RETRY.1);
                 self.failures += 1;
                 self.retry_at = Some(now + delay);
                 self.error = Some(error);
@@ -393,7 +439,11 @@ impl Entry {
 
 impl Written {
     fn new(now: Instant, replaces: bool) -> Self {
-        let first = if replaces { FIRST_NUDGE } else { FIRST_NUDGE_OF_NEW };
+        let first = if replaces {
+            FIRST_NUDGE
+        } else {
+            FIRST_NUDGE_OF_NEW
+        };
         Self {
             at: now,
             confirmed: false,
@@ -414,12 +464,20 @@ impl Written {
     fn nudged(&mut self, now: Instant) {
         self.nudges += 1;
         let grown = Duration::from_millis(100).mul_f64(1.15_f64.powf(self.nudges.min(30) as f64));
-        let delay = if self.old_runs { NUDGE_WHILE_OLD_RUNS } else { grown.min(SLOWEST_NUDGE) };
+        let delay = if self.old_runs {
+            NUDGE_WHILE_OLD_RUNS
+        } else {
+            grown.min(SLOWEST_NUDGE)
+        };
         self.next_nudge = now + delay;
     }
 }
 
 /// Whether anything of a sandbox still runs. The runtime lists exited ones for a while.
 fn runs(sandbox: &Sandbox) -> bool {
-    sandbox.ready || sandbox.containers.iter().any(|c| c.state == ContainerState::Running)
+    sandbox.ready
+        || sandbox
+            .containers
+            .iter()
+            .any(|c| c.state == ContainerState::Running)
 }

@@ -132,7 +132,11 @@ impl Directory {
         };
         let staged: Vec<_> = work.write.into_iter().map(stage).collect();
         for (write, result) in staged {
-            let unveil = if write.over { fs::unveil } else { fs::unveil_new };
+            let unveil = if write.over {
+                fs::unveil
+            } else {
+                fs::unveil_new
+            };
             let result = result.and_then(|()| unveil(&*self.fs, &self.path, &write.file));
             done.written.push((write, result));
         }

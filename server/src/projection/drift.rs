@@ -52,7 +52,9 @@ impl Watch {
     /// Cancelled while it waits for the first change, nothing is lost; names gathered after it are looked at again by
     /// the next full look.
     pub(super) async fn next(&mut self) -> Noticed {
-        let Some(events) = &mut self.events else { return std::future::pending().await };
+        let Some(events) = &mut self.events else {
+            return std::future::pending().await;
+        };
         let mut names = BTreeSet::new();
         let mut event = events.next().await;
         loop {

@@ -147,15 +147,19 @@ impl<R: Runtime> Task<R> {
                 Ok(()) => tracing::info!(file, "removed a static pod"),
                 Err(error) => tracing::error!(file, %error, "cannot remove a static pod"),
             }
-            self.board.removed(&file, result.err().map(|error| error.to_string()), now);
+            self.board
+                .removed(&file, result.err().map(|error| error.to_string()), now);
         }
         for (write, result) in done.written {
             match &result {
                 Ok(()) if only_nudges => tracing::debug!(file = write.file, "nudged"),
                 Ok(()) => tracing::info!(file = write.file, "wrote a static pod"),
-                Err(error) => tracing::error!(file = write.file, %error, "cannot write a static pod"),
+                Err(error) => {
+                    tracing::error!(file = write.file, %error, "cannot write a static pod")
+                }
             }
-            self.board.wrote(&write, result.err().map(describe_write), now);
+            self.board
+                .wrote(&write, result.err().map(describe_write), now);
         }
     }
 
@@ -163,8 +167,12 @@ impl<R: Runtime> Task<R> {
     async fn ask_runtime(&mut self) {
         let Some(runtime) = &self.runtime else { return };
         let now = Instant::now();
-        let Some(since) = self.board.waits_since(now) else { return };
-        let due = self.asked_runtime.is_none_or(|at| now >= at + poll_interval(now, since));
+        let Some(since) = self.board.waits_since(now) else {
+            return;
+        };
+        let due = self
+            .asked_runtime
+            .is_none_or(|at| now >= at + poll_interval(now, since));
         if !due {
             return;
         }
@@ -173,13 +181,15 @@ impl<R: Runtime> Task<R> {
             Ok(sandboxes) => self.board.observe(&sandboxes),
             // Unknown, which is not the same as nothing: everything waits on.
             Err(error) => {
-                tracing::debug!(error = %crate::error_chain(&error), "the runtime does not answer");
+                tracing::debug!(error = %crate::error::chain(&error), "the runtime does not answer");
             }
         }
     }
 
     fn notice(&mut self, noticed: Noticed) {
-        let Noticed::Names(names) = noticed else { return self.look_at_everything() };
+        let Noticed::Names(names) = noticed else {
+            return self.look_at_everything();
+        };
         for name in names.iter().filter(|name| !name.starts_with('.')) {
             if let Err(error) = self.look_at(name) {
                 self.directory_error = Some(error.to_string());
@@ -216,7 +226,9 @@ impl<R: Runtime> Task<R> {
     /// Compares one name with what it should hold.
     fn look_at(&mut self, name: &str) -> io::Result<()> {
         let content = self.directory.read(name)?;
-        let owned = content.as_deref().and_then(|bytes| crate::store::owned_by(&self.id, bytes));
+        let owned = content
+            .as_deref()
+            .and_then(|bytes| crate::store::owned_by(&self.id, bytes));
         if let (Some(owned), Some(content)) = (owned, &content)
             && name == owned.key.file_name()
         {
@@ -234,12 +246,22 @@ impl<R: Runtime> Task<R> {
             return Ok(());
         }
         if self.board.found(name, content.as_deref(), Instant::now()) {
-            let what = if content.is_some() { "changed" } else { "removed" };
+            let what = if content.is_some() {
+                "changed"
+            } else {
+                "removed"
+            };
             if self.settings.repair_drift {
                 self.metrics.count_drift();
-                tracing::warn!(file = name, "somebody {what} a static pod of ours; putting it right");
+                tracing::warn!(
+                    file = name,
+                    "somebody {what} a static pod of ours; putting it right"
+                );
             } else {
-                tracing::warn!(file = name, "somebody {what} a static pod of ours; leaving it so");
+                tracing::warn!(
+                    file = name,
+                    "somebody {what} a static pod of ours; leaving it so"
+                );
                 self.board.leave(name);
             }
         }
@@ -295,7 +317,9 @@ impl<R: Runtime> Task<R> {
         if let Some(error) = self.board.error() {
             problems.push(Problem {
                 reason: "STATIC_POD_DIRECTORY_FAILED",
-                message: format!("the static pod directory {path} cannot be written: {error}; it is tried again"),
+                message: format!(
+                    "the static pod directory {path} cannot be written: {error}; it is tried again"
+                ),
             });
         }
         let left = self.board.left();

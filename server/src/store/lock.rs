@@ -18,7 +18,11 @@ pub(crate) enum LockError {
     )]
     Held { path: PathBuf, holder: String },
     #[error("cannot lock {}", path.display())]
-    Io { path: PathBuf, #[source] source: io::Error },
+    Io {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
 }
 
 /// The lock on a state directory, released when dropped or when the process ends, however it ends.
@@ -31,7 +35,10 @@ impl Lock {
     /// Takes the lock `<dir>/lock`.
     pub(crate) fn take(dir: &Path) -> Result<Self, LockError> {
         let path = dir.join("lock");
-        let io_error = |source| LockError::Io { path: path.clone(), source };
+        let io_error = |source| LockError::Io {
+            path: path.clone(),
+            source,
+        };
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -45,7 +52,10 @@ impl Lock {
             Err(error) if error == rustix::io::Errno::WOULDBLOCK => {
                 let mut holder = String::new();
                 let _ = file.read_to_string(&mut holder);
-                return Err(LockError::Held { path, holder: holder.trim().to_owned() });
+                return Err(LockError::Held {
+                    path,
+                    holder: holder.trim().to_owned(),
+                });
             }
             Err(error) => return Err(io_error(error.into())),
         }
@@ -65,7 +75,9 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary folder");
         let first = Lock::take(dir.path()).expect("first lock");
         let error = Lock::take(dir.path()).expect_err("second lock");
-        let LockError::Held { holder, .. } = &error else { panic!("{error:?}") };
+        let LockError::Held { holder, .. } = &error else {
+            panic!("{error:?}")
+        };
         assert_eq!(*holder, std::process::id().to_string());
         drop(first);
         Lock::take(dir.path()).expect("lock after release");

@@ -24,13 +24,21 @@ pub(crate) enum OpenError {
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error("cannot read or write {}", path.display())]
-    Io { path: PathBuf, #[source] source: io::Error },
+    Io {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error(
         "{} is corrupt. Nothing was changed, and running pods go on. To go back to the bundle's last revision that is \
          whole, move this file out of the state directory and start again; or restore it from a backup",
         path.display()
     )]
-    Corrupt { path: PathBuf, #[source] source: FormatError },
+    Corrupt {
+        path: PathBuf,
+        #[source]
+        source: FormatError,
+    },
     #[error(
         "{} does not belong into the state directory. Nothing was changed. Move it away and start again",
         path.display()
@@ -47,7 +55,10 @@ pub(crate) enum OpenError {
 impl Store {
     /// Locks and reads a state directory on the real disk, and makes one where there is none.
     pub(crate) fn open(fs: Arc<dyn FileSystem>, dir: &Path) -> Result<Self, OpenError> {
-        let io_error = |source| OpenError::Io { path: dir.to_owned(), source };
+        let io_error = |source| OpenError::Io {
+            path: dir.to_owned(),
+            source,
+        };
         if let Err(error) = fs.list(dir) {
             if error.kind() != io::ErrorKind::NotFound {
                 return Err(io_error(error));
@@ -74,8 +85,9 @@ impl Store {
         tidy(&*fs, &bundles_dir)?;
         for entry in list(&*fs, &bundles_dir)? {
             let path = bundles_dir.join(&entry);
-            let name: BundleName =
-                entry.parse().map_err(|_| OpenError::Stray { path: path.clone() })?;
+            let name: BundleName = entry
+                .parse()
+                .map_err(|_| OpenError::Stray { path: path.clone() })?;
             let history = history(&*fs, &bundles_dir, &name, &mut requests)?;
             if history.kept.is_empty() {
                 // The power went between making the folder and the first revision.
@@ -84,7 +96,15 @@ impl Store {
             }
             bundles.insert(name, history);
         }
-        Ok(Self { fs, bundles_dir, id, bundles, requests, uncertain: false, _lock: lock })
+        Ok(Self {
+            fs,
+            bundles_dir,
+            id,
+            bundles,
+            requests,
+            uncertain: false,
+            _lock: lock,
+        })
     }
 }
 
@@ -92,10 +112,16 @@ impl Store {
 fn store_id(fs: &dyn FileSystem, dir: &Path, bundles: &Path) -> Result<StoreId, OpenError> {
     const NAME: &str = "store.json";
     let path = dir.join(NAME);
-    let io_error = |source| OpenError::Io { path: path.clone(), source };
+    let io_error = |source| OpenError::Io {
+        path: path.clone(),
+        source,
+    };
     match fs.read(&path, MAX_FILE) {
         Ok(bytes) => {
-            let corrupt = |source| OpenError::Corrupt { path: path.clone(), source };
+            let corrupt = |source| OpenError::Corrupt {
+                path: path.clone(),
+                source,
+            };
             let file: StoreFile =
                 serde_json::from_slice(&bytes).map_err(|e| corrupt(FormatError::Head(e)))?;
             if file.format > FORMAT {
@@ -113,7 +139,10 @@ fn store_id(fs: &dyn FileSystem, dir: &Path, bundles: &Path) -> Result<StoreId, 
             if fs.list(bundles).is_ok_and(|names| !names.is_empty()) {
                 return Err(OpenError::NoStoreFile { path });
             }
-            let file = StoreFile { format: FORMAT, id: StoreId::random().map_err(io_error)? };
+            let file = StoreFile {
+                format: FORMAT,
+                id: StoreId::random().map_err(io_error)?,
+            };
             let text = serde_json::to_string(&file).map_err(|e| io_error(e.into()))?;
             let make = || {
                 fs.make_dir(bundles, 0o700)?;
@@ -133,7 +162,10 @@ fn store_id(fs: &dyn FileSystem, dir: &Path, bundles: &Path) -> Result<StoreId, 
 fn tidy(fs: &dyn FileSystem, dir: &Path) -> Result<(), OpenError> {
     fs::remove_staged(fs, dir)
         .and_then(|()| fs.sync_dir(dir))
-        .map_err(|source| OpenError::Io { path: dir.to_owned(), source })
+        .map_err(|source| OpenError::Io {
+            path: dir.to_owned(),
+            source,
+        })
 }
 
 /// Reads all kept revisions of a bundle; each must be whole.
@@ -153,10 +185,18 @@ fn history(
             Some((number, false)) => {
                 let record = revision(fs, bundles, name, number)?;
                 let ids: Vec<String> = record.request.iter().map(|r| r.id.clone()).collect();
-                history.kept.push(Kept { revision: number, ids, has_sidecar: false });
+                history.kept.push(Kept {
+                    revision: number,
+                    ids,
+                    has_sidecar: false,
+                });
                 history.active = Some(Arc::new(record));
             }
-            None => return Err(OpenError::Stray { path: dir.join(entry) }),
+            None => {
+                return Err(OpenError::Stray {
+                    path: dir.join(entry),
+                });
+            }
         }
     }
     for number in sidecars {
@@ -184,7 +224,9 @@ pub(super) fn revision(
     name: &BundleName,
     revision: u64,
 ) -> Result<RevisionRecord, OpenError> {
-    let path = bundles.join(name.as_str()).join(record::file_name(revision));
+    let path = bundles
+        .join(name.as_str())
+        .join(record::file_name(revision));
     match fs.read(&path, MAX_FILE) {
         Ok(bytes) => RevisionRecord::decode(name, revision, &bytes)
             .map_err(|source| OpenError::Corrupt { path, source }),
@@ -201,13 +243,17 @@ pub(super) fn requests(
 ) -> Result<Vec<RequestRecord>, OpenError> {
     let path = record::sidecar_path(bundles, name, revision);
     match fs.read(&path, MAX_FILE) {
-        Ok(bytes) => record::decode_requests(&bytes)
-            .map_err(|source| OpenError::Corrupt { path, source }),
+        Ok(bytes) => {
+            record::decode_requests(&bytes).map_err(|source| OpenError::Corrupt { path, source })
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(source) => Err(OpenError::Io { path, source }),
     }
 }
 
 fn list(fs: &dyn FileSystem, dir: &Path) -> Result<Vec<String>, OpenError> {
-    fs.list(dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })
+    fs.list(dir).map_err(|source| OpenError::Io {
+        path: dir.to_owned(),
+        source,
+    })
 }

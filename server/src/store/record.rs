@@ -59,13 +59,24 @@ impl StoreId {
         let mut bytes = [0_u8; 16];
         let mut filled = 0;
         while filled < bytes.len() {
-            filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;
+            filled += rustix::rand::getrandom(
+                &mut bytes[filled..],
+                rustix::rand::GetRandomFlags::empty(),
+            )?;
         }
-        Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+        Ok(Self(
+            bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        ))
     }
 
     /// The uid of a pod's content: the same for the same input, and never made for another one.
-    pub(crate) fn pod_uid(&self, bundle: &str, revision: u64, pod: &PodKey, digest: &str) -> String {
+    pub(crate) fn pod_uid(
+        &self,
+        bundle: &str,
+        revision: u64,
+        pod: &PodKey,
+        digest: &str,
+    ) -> String {
         let text = format!("{} {bundle} {revision} {pod} {digest}", self.0);
         let digest = Digest::of(text.as_bytes());
         let mut b = [0_u8; 16];
@@ -74,7 +85,14 @@ impl StoreId {
         b[6] = (b[6] & 0x0f) | 0x80;
         b[8] = (b[8] & 0x3f) | 0x80;
         let hex: String = b.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+        format!(
+            "{}-{}-{}-{}-{}",
+            &hex[..8],
+            &hex[8..12],
+            &hex[12..16],
+            &hex[16..20],
+            &hex[20..]
+        )
     }
 }
 
@@ -116,12 +134,24 @@ pub(crate) fn owned_by(id: &StoreId, file: &[u8]) -> Option<Owned> {
         digest: String,
     }
     let File { metadata } = serde_json::from_slice(file).ok()?;
-    let Annotations { bundle, revision, digest } = metadata.annotations;
-    let key = PodKey { namespace: metadata.namespace, name: metadata.name };
+    let Annotations {
+        bundle,
+        revision,
+        digest,
+    } = metadata.annotations;
+    let key = PodKey {
+        namespace: metadata.namespace,
+        name: metadata.name,
+    };
     let revision = revision.parse().ok()?;
     let uid = id.pod_uid(&bundle, revision, &key, &digest);
     (uid == metadata.uid).then_some(())?;
-    Some(Owned { bundle: bundle.parse().ok()?, key, uid, revision })
+    Some(Owned {
+        bundle: bundle.parse().ok()?,
+        key,
+        uid,
+        revision,
+    })
 }
 
 /// `store.json`.
@@ -153,13 +183,25 @@ pub(super) struct RequestRecord {
 
 impl From<Draft> for RevisionRecord {
     fn from(draft: Draft) -> Self {
-        let Draft { bundle, removed, request, changes, warnings } = draft;
+        let Draft {
+            bundle,
+            removed,
+            request,
+            changes,
+            warnings,
+        } = draft;
         let request = request.map(|request| RequestRecord {
             id: request.id,
             fingerprint: request.fingerprint.to_string(),
             warnings: Vec::new(),
         });
-        Self { bundle: Arc::new(bundle), removed, request, changes, warnings }
+        Self {
+            bundle: Arc::new(bundle),
+            removed,
+            request,
+            changes,
+            warnings,
+        }
     }
 }
 
@@ -224,8 +266,13 @@ pub(crate) enum FormatError {
     #[error("its head line is no head")]
     Head(#[source] serde_json::Error),
     #[error("it is a {found:?} file, not a {expected:?} one")]
-    Kind { found: String, expected: &'static str },
-    #[error("it has format {found}, and this version of seedpodd knows formats up to {FORMAT}; use a newer seedpodd")]
+    Kind {
+        found: String,
+        expected: &'static str,
+    },
+    #[error(
+        "it has format {found}, and this version of seedpodd knows formats up to {FORMAT}; use a newer seedpodd"
+    )]
     Newer { found: u32 },
     #[error("its content does not match its checksum: it was damaged or edited")]
     Checksum,
@@ -238,17 +285,27 @@ pub(crate) enum FormatError {
 fn encode<T: Serialize>(kind: &str, body: &T) -> String {
     // Maps with string keys, numbers and strings: this cannot fail.
     let body = serde_json::to_string(body).unwrap_or_default();
-    let head = Head { kind: kind.to_owned(), format: FORMAT, sha256: Digest::of(body.as_bytes()).to_string() };
+    let head = Head {
+        kind: kind.to_owned(),
+        format: FORMAT,
+        sha256: Digest::of(body.as_bytes()).to_string(),
+    };
     let head = serde_json::to_string(&head).unwrap_or_default();
     format!("{head}\n{body}\n")
 }
 
 fn decode<T: DeserializeOwned>(kind: &'static str, bytes: &[u8]) -> Result<T, FormatError> {
-    let split = bytes.iter().position(|byte| *byte == b'\n').ok_or(FormatError::NoHead)?;
+    let split = bytes
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .ok_or(FormatError::NoHead)?;
     let (head, body) = (&bytes[..split], &bytes[split + 1..]);
     let head: Head = serde_json::from_slice(head).map_err(FormatError::Head)?;
     if head.kind != kind {
-        return Err(FormatError::Kind { found: head.kind, expected: kind });
+        return Err(FormatError::Kind {
+            found: head.kind,
+            expected: kind,
+        });
     }
     if head.format > FORMAT {
         return Err(FormatError::Newer { found: head.format });
@@ -307,7 +364,10 @@ impl RevisionRecord {
     ) -> Result<Self, FormatError> {
         let file: RevisionFile = decode(REVISION_KIND, bytes)?;
         if file.bundle != name.as_str() || file.revision != revision {
-            return Err(FormatError::Misplaced { bundle: file.bundle, revision: file.revision });
+            return Err(FormatError::Misplaced {
+                bundle: file.bundle,
+                revision: file.revision,
+            });
         }
         let key = |namespace, name| PodKey { namespace, name };
         let pods = file.pods.into_iter().map(|pod| BundlePod {
@@ -344,5 +404,7 @@ impl RevisionRecord {
 
 /// The host's ports that a rendered pod takes.
 fn host_ports(rendered: &str) -> Vec<seedpod_manifest::HostPort> {
-    seedpod_manifest::unrender(rendered).map(|pod| pod.host_ports().to_vec()).unwrap_or_default()
+    seedpod_manifest::unrender(rendered)
+        .map(|pod| pod.host_ports().to_vec())
+        .unwrap_or_default()
 }

@@ -26,11 +26,17 @@ fn name(name: &str) -> BundleName {
 }
 
 fn request(id: &str) -> RequestId {
-    RequestId { id: id.to_owned(), fingerprint: Digest::of(id.as_bytes()) }
+    RequestId {
+        id: id.to_owned(),
+        fingerprint: Digest::of(id.as_bytes()),
+    }
 }
 
 fn pod(revision: u64, pod: &str, content: &str) -> BundlePod {
-    let key = PodKey { namespace: "kube-system".into(), name: pod.into() };
+    let key = PodKey {
+        namespace: "kube-system".into(),
+        name: pod.into(),
+    };
     BundlePod {
         file: key.file_name(),
         key,
@@ -78,11 +84,18 @@ fn draft(state: &State, step: &Step, index: usize) -> Draft {
         Step::Remember(_) => unreachable!("remembering commits nothing"),
     };
     let revision = state.next_revision(&bundle);
-    let pods: Vec<BundlePod> = contents.iter().map(|content| pod(revision, content, content)).collect();
+    let pods: Vec<BundlePod> = contents
+        .iter()
+        .map(|content| pod(revision, content, content))
+        .collect();
     Draft {
         changes: pods
             .iter()
-            .map(|pod| Change { pod: pod.key.clone(), kind: ChangeKind::Added, diff: String::new() })
+            .map(|pod| Change {
+                pod: pod.key.clone(),
+                kind: ChangeKind::Added,
+                diff: String::new(),
+            })
             .collect(),
         bundle: Bundle {
             digest: bundle_digest(pods.iter().map(|pod| (&pod.key, pod.digest.as_str()))),
@@ -146,9 +159,8 @@ fn after_a_power_cut_between_any_two_calls_the_old_or_the_new_state_is_there_who
         }
         for seed in 0..24 {
             let found = disk.after_power_cut(chooser(seed));
-            let mut store = open(&found).unwrap_or_else(|e| {
-                panic!("cut {cut}, seed {seed}: {}", crate::error_chain(&e))
-            });
+            let mut store = open(&found)
+                .unwrap_or_else(|e| panic!("cut {cut}, seed {seed}: {}", crate::error::chain(&e)));
             let state = store.state();
             let next = expected.get(done + 1);
             assert!(
@@ -160,7 +172,11 @@ fn after_a_power_cut_between_any_two_calls_the_old_or_the_new_state_is_there_who
             }
             // What was seen once stays, even if the power is cut again at once.
             let again = open(&found.after_power_cut(chooser(seed + 1000))).expect("open again");
-            assert_eq!(again.state(), state, "cut {cut}, seed {seed}: lost after a second cut");
+            assert_eq!(
+                again.state(),
+                state,
+                "cut {cut}, seed {seed}: lost after a second cut"
+            );
             // And the store goes on working.
             let step = Step::Inject("c", &["six"]);
             take(&mut store, &step, 99).expect("commit after the cut");
@@ -171,7 +187,10 @@ fn after_a_power_cut_between_any_two_calls_the_old_or_the_new_state_is_there_who
             break;
         }
     }
-    assert!(cuts > 60, "only {cuts} places to cut: the steps do too little");
+    assert!(
+        cuts > 60,
+        "only {cuts} places to cut: the steps do too little"
+    );
 }
 
 fn check_request(store: &Store, index: usize, cut: usize, seed: u64) {
@@ -180,7 +199,10 @@ fn check_request(store: &Store, index: usize, cut: usize, seed: u64) {
         return;
     }
     let remembered = store.remembered(&id_of(index)).expect("readable");
-    assert!(remembered.is_some(), "cut {cut}, seed {seed}: request {index} is forgotten");
+    assert!(
+        remembered.is_some(),
+        "cut {cut}, seed {seed}: request {index} is forgotten"
+    );
 }
 
 #[test]
@@ -195,9 +217,16 @@ fn a_failing_call_leaves_the_old_state_and_the_next_attempt_works() {
             for (index, step) in steps().iter().enumerate() {
                 if take(&mut store, step, index).is_err() {
                     failed = true;
-                    assert_eq!(store.state(), expected[index], "call {at}: changed by a failure");
+                    assert_eq!(
+                        store.state(),
+                        expected[index],
+                        "call {at}: changed by a failure"
+                    );
                     let reopened = open(&disk).expect("open after a failure").state();
-                    assert_eq!(reopened, expected[index], "call {at}: the disk says otherwise");
+                    assert_eq!(
+                        reopened, expected[index],
+                        "call {at}: the disk says otherwise"
+                    );
                     take(&mut store, step, index).expect("the second attempt");
                 }
                 assert_eq!(store.state(), expected[index + 1], "call {at}");
@@ -217,7 +246,9 @@ fn a_full_disk_is_told_apart_and_the_store_recovers_when_there_is_room() {
     let before = store.state();
     disk.set_fault(Fault::From(0, io::ErrorKind::StorageFull));
     let error = take(&mut store, &Step::Inject("a", &["two"]), 1).expect_err("no room");
-    let CommitError::Write { source, .. } = &error else { panic!("{error:?}") };
+    let CommitError::Write { source, .. } = &error else {
+        panic!("{error:?}")
+    };
     assert!(crate::fs::is_full(source));
     assert!(store.probe().is_err());
     assert_eq!(store.state(), before);
@@ -240,7 +271,11 @@ fn a_commit_that_can_neither_be_finished_nor_taken_back_stops_all_writes() {
     let error = take(&mut store, &Step::Inject("a", &["three"]), 2).expect_err("still");
     assert!(matches!(error, CommitError::Uncertain(_)), "{error:?}");
     assert!(store.probe().is_err());
-    assert_eq!(store.state(), before, "the old revision stays the active one");
+    assert_eq!(
+        store.state(),
+        before,
+        "the old revision stays the active one"
+    );
 }
 
 fn damaged(damage: impl Fn(&[u8]) -> Vec<u8>) -> (PathBuf, Result<Store, OpenError>) {
@@ -248,7 +283,9 @@ fn damaged(damage: impl Fn(&[u8]) -> Vec<u8>) -> (PathBuf, Result<Store, OpenErr
     let disk = SimDisk::new(Path::new(DIR));
     let mut store = open(&disk).expect("open");
     take(&mut store, &Step::Inject("a", &["one", "two"]), 0).expect("commit");
-    let path = Path::new(DIR).join("bundles/a").join(super::record::file_name(1));
+    let path = Path::new(DIR)
+        .join("bundles/a")
+        .join(super::record::file_name(1));
     let bytes = disk.read(&path, u64::MAX).expect("the revision's file");
     disk.put(&path, &damage(&bytes));
     (path, open(&disk))
@@ -266,13 +303,21 @@ fn a_damaged_revision_is_refused_with_the_files_name_and_never_read_as_no_bundle
     };
     for at in (0..2000).step_by(7) {
         let (path, opened) = damaged(flip(at));
-        let error = opened.map(|store| store.state()).expect_err("a flipped bit");
-        assert!(matches!(&error, OpenError::Corrupt { path: p, .. } if *p == path), "{error:?}");
+        let error = opened
+            .map(|store| store.state())
+            .expect_err("a flipped bit");
+        assert!(
+            matches!(&error, OpenError::Corrupt { path: p, .. } if *p == path),
+            "{error:?}"
+        );
         assert!(error.to_string().contains(&path.display().to_string()));
     }
     for length in [0, 1, 20, 100] {
         let (_, opened) = damaged(|bytes| bytes[..length.min(bytes.len())].to_vec());
-        assert!(matches!(opened, Err(OpenError::Corrupt { .. })), "cut to {length} bytes");
+        assert!(
+            matches!(opened, Err(OpenError::Corrupt { .. })),
+            "cut to {length} bytes"
+        );
     }
 }
 
@@ -282,7 +327,8 @@ fn bundles_without_the_store_file_are_refused() {
     let disk = SimDisk::new(Path::new(DIR));
     let mut store = open(&disk).expect("open");
     take(&mut store, &Step::Inject("a", &["one"]), 0).expect("commit");
-    disk.remove_file(&Path::new(DIR).join("store.json")).expect("remove");
+    disk.remove_file(&Path::new(DIR).join("store.json"))
+        .expect("remove");
     assert!(matches!(open(&disk), Err(OpenError::NoStoreFile { .. })));
 }
 
@@ -293,17 +339,29 @@ fn a_stray_file_is_refused_with_its_name() {
     take(&mut store, &Step::Inject("a", &["one"]), 0).expect("commit");
     let stray = Path::new(DIR).join("bundles/a/00000000000000000001.json.bak");
     disk.put(&stray, b"{}");
-    let error = open(&disk).map(|store| store.state()).expect_err("a stray file");
-    assert!(matches!(&error, OpenError::Stray { path } if *path == stray), "{error:?}");
+    let error = open(&disk)
+        .map(|store| store.state())
+        .expect_err("a stray file");
+    assert!(
+        matches!(&error, OpenError::Stray { path } if *path == stray),
+        "{error:?}"
+    );
 }
 
 #[test]
 fn a_newer_format_is_refused_as_such() {
     let (_, opened) = damaged(|bytes| {
-        String::from_utf8_lossy(bytes).replacen("\"format\":1", "\"format\":2", 1).into_bytes()
+        String::from_utf8_lossy(bytes)
+            .replacen("\"format\":1", "\"format\":2", 1)
+            .into_bytes()
     });
-    let error = opened.map(|store| store.state()).expect_err("a newer format");
-    assert!(crate::error_chain(&error).contains("newer seedpodd"), "{error:?}");
+    let error = opened
+        .map(|store| store.state())
+        .expect_err("a newer format");
+    assert!(
+        crate::error::chain(&error).contains("newer seedpodd"),
+        "{error:?}"
+    );
 }
 
 #[test]
@@ -313,13 +371,22 @@ fn only_the_last_revisions_are_kept_and_their_numbers_go_on_after_a_removal() {
     for index in 0..HISTORY + 5 {
         take(&mut store, &Step::Inject("a", &["one"]), index).expect("commit");
     }
-    assert!(store.remembered(&id_of(4)).expect("readable").is_none(), "pruned");
-    assert!(store.remembered(&id_of(5)).expect("readable").is_some(), "kept");
+    assert!(
+        store.remembered(&id_of(4)).expect("readable").is_none(),
+        "pruned"
+    );
+    assert!(
+        store.remembered(&id_of(5)).expect("readable").is_some(),
+        "kept"
+    );
     take(&mut store, &Step::Remove("a"), 50).expect("remove");
     let mut store = open(&disk).expect("open");
     assert!(store.state().bundles.is_empty());
     take(&mut store, &Step::Inject("a", &["one"]), 51).expect("commit");
-    assert_eq!(store.state().bundles[&name("a")].revision, HISTORY as u64 + 7);
+    assert_eq!(
+        store.state().bundles[&name("a")].revision,
+        HISTORY as u64 + 7
+    );
 }
 
 #[test]
@@ -330,13 +397,25 @@ fn a_remembered_request_gives_its_own_answer_also_after_a_restart_and_newer_revi
     take(&mut store, &Step::Remember("a"), 1).expect("remember");
     take(&mut store, &Step::Inject("a", &["one", "two"]), 2).expect("commit");
     for store in [store, open(&disk).expect("open")] {
-        let first = store.remembered(&id_of(0)).expect("readable").expect("remembered");
+        let first = store
+            .remembered(&id_of(0))
+            .expect("readable")
+            .expect("remembered");
         assert_eq!((first.bundle.revision, first.changes.len()), (1, 1));
-        assert_eq!(first.fingerprint, request(&id_of(0)).fingerprint.to_string());
-        let second = store.remembered(&id_of(1)).expect("readable").expect("remembered");
+        assert_eq!(
+            first.fingerprint,
+            request(&id_of(0)).fingerprint.to_string()
+        );
+        let second = store
+            .remembered(&id_of(1))
+            .expect("readable")
+            .expect("remembered");
         assert_eq!(second.bundle.revision, 1);
         assert_eq!(second.changes[0].kind, ChangeKind::Unchanged);
-        let third = store.remembered(&id_of(2)).expect("readable").expect("remembered");
+        let third = store
+            .remembered(&id_of(2))
+            .expect("readable")
+            .expect("remembered");
         assert_eq!(third.bundle.revision, 2);
     }
 }
@@ -356,7 +435,10 @@ fn a_state_directory_of_format_1_is_read() {
     assert_eq!(state.removed[&name("gone")], 2);
     for pod in &bundle.pods {
         let owned = super::owned_by(store.id(), pod.rendered.as_bytes()).expect("our own file");
-        assert_eq!((owned.uid.as_str(), &owned.key), (pod.uid.as_str(), &pod.key));
+        assert_eq!(
+            (owned.uid.as_str(), &owned.key),
+            (pod.uid.as_str(), &pod.key)
+        );
     }
     assert!(store.remembered("first").expect("readable").is_some());
 }
