@@ -297,7 +297,9 @@ impl Client {
             async {
                 match answer.await {
                     Ok(Ok(response)) => Ok(response.into_inner()),
-                    Ok(Err(status)) => Err(Error::from_status(status, method, endpoint, *deadline)),
+                    Ok(Err(status)) => {
+                        Err(Error::from_status(&status, method, endpoint, *deadline))
+                    }
                     Err(_) => Err(Error::Deadline {
                         method,
                         after: *deadline,

@@ -99,7 +99,7 @@ pub(crate) async fn eager(options: &Options) -> Result<Channel, Error> {
     endpoint
         .connect_with_connector(tower::service_fn(move |_: Uri| connector.clone().connect()))
         .await
-        .map_err(|error| Error::from_transport(error, &options.endpoint))
+        .map_err(|error| Error::from_transport(&error, &options.endpoint))
 }
 
 fn parts(options: &Options) -> Result<(tonic::transport::Endpoint, Connector), Error> {

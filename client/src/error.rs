@@ -153,7 +153,7 @@ impl Error {
     }
 
     pub(crate) fn from_status(
-        status: Status,
+        status: &Status,
         method: &'static str,
         endpoint: &Endpoint,
         after: Duration,
@@ -163,19 +163,19 @@ impl Error {
             if find::<TimeoutExpired>(source).is_some() {
                 return Self::Deadline { method, after };
             }
-            return match origin(&status) {
+            return match origin(status) {
                 Origin::Connect => Self::Connect {
                     endpoint: endpoint.clone(),
-                    source: innermost(&status),
+                    source: innermost(status),
                 },
                 Origin::Tls => Self::Tls {
                     endpoint: endpoint.clone(),
-                    source: innermost(&status),
+                    source: innermost(status),
                 },
                 Origin::Connection => Self::Broken {
                     endpoint: endpoint.clone(),
                     method,
-                    source: innermost(&status),
+                    source: innermost(status),
                 },
             };
         }
@@ -214,15 +214,15 @@ impl Error {
     }
 
     /// An error of the first connection.
-    pub(crate) fn from_transport(error: tonic::transport::Error, endpoint: &Endpoint) -> Self {
-        match origin(&error) {
+    pub(crate) fn from_transport(error: &tonic::transport::Error, endpoint: &Endpoint) -> Self {
+        match origin(error) {
             Origin::Tls => Self::Tls {
                 endpoint: endpoint.clone(),
-                source: innermost(&error),
+                source: innermost(error),
             },
             _ => Self::Connect {
                 endpoint: endpoint.clone(),
-                source: innermost(&error),
+                source: innermost(error),
             },
         }
     }
