@@ -1,5 +1,7 @@
 //! The one actor that owns the node's state, and the handle through which everything else reaches it.
 
+pub(crate) mod status;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
@@ -122,11 +124,23 @@ pub(crate) enum InjectError {
     #[error("the manifests do not fit this node")]
     Violations(Vec<Violation>),
     #[error("pod {pod} is in a file that Seedpod does not own: {file}")]
-    ForeignPod { pod: PodKey, file: String, field: String },
+    ForeignPod {
+        pod: PodKey,
+        file: String,
+        field: String,
+    },
     #[error("the file {file} exists and is not Seedpod's")]
-    ForeignFile { pod: PodKey, file: String, field: String },
+    ForeignFile {
+        pod: PodKey,
+        file: String,
+        field: String,
+    },
     #[error("pod {pod} belongs to bundle {owner}")]
-    OtherBundle { pod: PodKey, owner: BundleName, field: String },
+    OtherBundle {
+        pod: PodKey,
+        owner: BundleName,
+        field: String,
+    },
     #[error("expected_revision is {expected}, but the active revision is {actual}")]
     StaleRevision { expected: u64, actual: u64 },
     #[error("request_id {id:?} was used for another request")]
@@ -244,14 +258,17 @@ impl NodeHandle {
 }
 
 /// The runtime's sandboxes of one pod.
-pub(crate) fn sandboxes_of<'a>(
+pub(crate) fn sandboxes_of<'a, 'k>(
     sandboxes: &'a [Sandbox],
-    key: &'a PodKey,
-    node: &'a seedpod_manifest::NodeName,
+    key: &'k PodKey,
+    node: &'k seedpod_manifest::NodeName,
 ) -> impl Iterator<Item = &'a Sandbox> {
     sandboxes.iter().filter(move |sandbox| {
         sandbox.namespace == key.namespace
-            && sandbox.name.strip_suffix(node.as_str()).and_then(|n| n.strip_suffix('-'))
+            && sandbox
+                .name
+                .strip_suffix(node.as_str())
+                .and_then(|n| n.strip_suffix('-'))
                 == Some(key.name.as_str())
     })
 }
