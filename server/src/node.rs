@@ -1,13 +1,27 @@
 //! The one actor that owns the node's state, and the handle through which everything else reaches it.
 
+mod actor;
+mod plan;
 pub(crate) mod status;
+#[cfg(test)]
+mod tests;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use seedpod_manifest::{BundleName, Checked, Digest, PodKey, Violation, Warning};
+use seedpod_manifest::{BundleName, Checked, Digest, HostPort, PodKey, Violation, Warning};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::runtime_cri::Sandbox;
+use self::actor::Command;
+pub(crate) use self::actor::{StartError, start};
+use crate::{
+    projection::{Directory, ProjectionView},
+    runtime_cri::Sandbox,
+    store::StoreId,
+};
+
+/// How long a client should wait when the queue is full: a few commits take less.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
 
 /// An injection as the API layer hands it over: decoded and checked, except against the node's state.
 #[derive(Debug)]
@@ -98,6 +112,8 @@ pub(crate) struct BundlePod {
     pub(crate) file: String,
     /// The file's content.
     pub(crate) rendered: Arc<str>,
+    /// The host's ports that it takes.
+    pub(crate) host_ports: Vec<HostPort>,
 }
 
 impl std::fmt::Debug for BundlePod {
@@ -112,9 +128,29 @@ impl std::fmt::Debug for BundlePod {
 }
 
 /// Everything that is committed. Published whole after each commit; never changed in place.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) bundles: BTreeMap<BundleName, Arc<Bundle>>,
+    /// The last revision of bundles that were removed: their numbers go on when they come back.
+    pub(crate) removed: BTreeMap<BundleName, u64>,
+}
+
+impl State {
+    /// The revision that the next commit of this bundle gets.
+    pub(crate) fn next_revision(&self, name: &BundleName) -> u64 {
+        let active = self.bundles.get(name).map(|bundle| bundle.revision);
+        active
+            .or_else(|| self.removed.get(name).copied())
+            .unwrap_or(0)
+            + 1
+    }
+
+    /// All pods with their bundles.
+    pub(crate) fn pods(&self) -> impl Iterator<Item = (&Arc<Bundle>, &BundlePod)> {
+        self.bundles
+            .values()
+            .flat_map(|bundle| bundle.pods.iter().map(move |pod| (bundle, pod)))
+    }
 }
 
 /// Why an injection was refused.
@@ -214,46 +250,149 @@ pub(crate) struct Problem {
 
 /// How everything reaches the node. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct NodeHandle {}
+pub(crate) struct NodeHandle {
+    commands: mpsc::Sender<Command>,
+    published: Published,
+    directory: Arc<Directory>,
+    id: Arc<StoreId>,
+}
+
+/// What the actor and the projection publish.
+#[derive(Debug, Clone)]
+struct Published {
+    state: watch::Receiver<Arc<State>>,
+    store_problems: watch::Receiver<Vec<Problem>>,
+    projection: ProjectionView,
+}
 
 impl NodeHandle {
     /// Commits an injection and answers when it is durable.
-    pub(crate) async fn inject(&self, _inject: Inject) -> Result<Injected, InjectError> {
-        std::future::ready(unimplemented!()).await
+    ///
+    /// # Cancel safety
+    /// Once called, the injection is carried out also when the caller goes away.
+    pub(crate) async fn inject(&self, inject: Inject) -> Result<Injected, InjectError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Inject(inject, answer))?;
+        answered
+            .await
+            .unwrap_or(Err(ChangeError::ShuttingDown.into()))
     }
 
     /// What [`Self::inject`] would do, with diffs; changes nothing.
-    pub(crate) async fn validate(&self, _inject: Inject) -> Result<Injected, InjectError> {
-        std::future::ready(unimplemented!()).await
+    pub(crate) async fn validate(&self, inject: Inject) -> Result<Injected, InjectError> {
+        let handle = self.clone();
+        let validate = move || {
+            let state = handle.state();
+            let plan = plan::plan(&state, &handle.directory, &handle.id, inject)?;
+            Ok(plan.preview())
+        };
+        tokio::task::spawn_blocking(validate)
+            .await
+            .unwrap_or(Err(ChangeError::ShuttingDown.into()))
     }
 
     /// Removes a bundle and answers when that is durable, with the bundle as it was.
+    ///
+    /// # Cancel safety
+    /// Once called, the removal is carried out also when the caller goes away.
     pub(crate) async fn remove(
         &self,
-        _name: BundleName,
-        _expected_revision: Option<u64>,
+        name: BundleName,
+        expected_revision: Option<u64>,
     ) -> Result<Arc<Bundle>, RemoveError> {
-        std::future::ready(unimplemented!()).await
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Remove {
+            name,
+            expected_revision,
+            answer,
+        })?;
+        answered
+            .await
+            .unwrap_or(Err(ChangeError::ShuttingDown.into()))
+    }
+
+    fn send(&self, command: Command) -> Result<(), ChangeError> {
+        use mpsc::error::TrySendError::{Closed, Full};
+        self.commands
+            .try_send(command)
+            .map_err(|error| match error {
+                Full(_) => ChangeError::Busy {
+                    retry_after: RETRY_AFTER,
+                },
+                Closed(_) => ChangeError::ShuttingDown,
+            })
+    }
+
+    /// Whether the actor answers within the time.
+    pub(crate) async fn is_alive(&self, within: Duration) -> bool {
+        let (answer, answered) = oneshot::channel();
+        let ask = async {
+            self.commands.send(Command::Ping(answer)).await.is_ok() && answered.await.is_ok()
+        };
+        tokio::time::timeout(within, ask).await.unwrap_or(false)
     }
 
     /// What is committed.
     pub(crate) fn state(&self) -> Arc<State> {
-        unimplemented!()
+        Arc::clone(&self.published.state.borrow())
     }
 
     /// What the projection has made of it: the pods of all bundles and those that are being removed.
     pub(crate) fn projections(&self) -> Arc<Vec<PodProjection>> {
-        unimplemented!()
+        Arc::clone(&self.published.projection.pods.borrow())
     }
 
     /// What the store and the projection know to be wrong.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        unimplemented!()
+        self.published.problems()
+    }
+
+    /// Whether the store and the static pod directory work. Ends with the node.
+    pub(crate) fn serving(&self) -> watch::Receiver<bool> {
+        self.published.clone().serving()
     }
 
     /// Files in the static pod directory that Seedpod does not own, ordered.
-    pub(crate) async fn foreign_files(&self) -> std::io::Result<Vec<String>> {
-        std::future::ready(unimplemented!()).await
+    pub(crate) async fn foreign_files(&self) -> io::Result<Vec<String>> {
+        let (directory, id, state) = (
+            Arc::clone(&self.directory),
+            Arc::clone(&self.id),
+            self.state(),
+        );
+        let list = move || {
+            let foreign = directory.foreign(&state, &id)?;
+            Ok(foreign.into_iter().map(|foreign| foreign.file).collect())
+        };
+        tokio::task::spawn_blocking(list)
+            .await
+            .map_err(io::Error::other)?
+    }
+}
+
+impl Published {
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.store_problems.borrow().clone();
+        problems.extend(self.projection.problems.borrow().iter().cloned());
+        problems
+    }
+
+    fn serving(mut self) -> watch::Receiver<bool> {
+        let (sender, receiver) = watch::channel(self.problems().is_empty());
+        tokio::spawn(async move {
+            loop {
+                let changed = tokio::select! {
+                    changed = self.store_problems.changed() => changed,
+                    changed = self.projection.problems.changed() => changed,
+                    () = sender.closed() => return,
+                };
+                if changed.is_err() {
+                    return;
+                }
+                let serving = self.problems().is_empty();
+                sender.send_if_modified(|old| std::mem::replace(old, serving) != serving);
+            }
+        });
+        receiver
     }
 }
 

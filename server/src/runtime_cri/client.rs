@@ -44,7 +44,7 @@ pub(crate) struct CriRuntime {
 pub(crate) struct EndpointError(String);
 
 impl CriRuntime {
-    /// A client of the runtime at `endpoint`, as in `unix:///run/containerd/containerd.sock`.
+    /// A client of the runtime at `endpoint`: `unix:///run/containerd/containerd.sock` or only the path.
     ///
     /// Must be called inside a tokio runtime. Does not connect yet.
     ///
@@ -56,19 +56,20 @@ impl CriRuntime {
         if !path.starts_with('/') {
             return Err(invalid());
         }
-        let channel = Endpoint::from_shared(format!("unix://{path}"))
+        let endpoint: Arc<str> = format!("unix://{path}").into();
+        let channel = Endpoint::from_shared(endpoint.to_string())
             .map_err(|_| invalid())?
             .connect_timeout(QUESTION)
             .connect_lazy();
         Ok(Self {
-            endpoint: endpoint.into(),
+            endpoint,
             runtime: RuntimeServiceClient::new(channel.clone())
                 .max_decoding_message_size(MAX_ANSWER),
             images: ImageServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER),
         })
     }
 
-    /// The endpoint as it was given.
+    /// The endpoint, as in `unix:///run/containerd/containerd.sock`.
     pub(crate) fn endpoint(&self) -> &str {
         &self.endpoint
     }

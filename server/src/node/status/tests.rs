@@ -30,6 +30,7 @@ fn state(spec: &str) -> State {
         revision: 2,
         file: key().file_name(),
         rendered: format!(r#"{{"kind":"Pod","spec":{spec}}}"#).into(),
+        host_ports: vec![],
     };
     let bundle = Bundle {
         name: bundle_name(),
@@ -41,6 +42,7 @@ fn state(spec: &str) -> State {
     };
     State {
         bundles: [(bundle_name(), Arc::new(bundle))].into(),
+        ..State::default()
     }
 }
 

@@ -278,6 +278,7 @@ async fn only_an_absolute_path_is_an_endpoint() {
         );
     }
     for good in ["unix:///run/x.sock", "/run/x.sock"] {
-        assert_eq!(CriRuntime::new(good).unwrap().endpoint(), good);
+        let runtime = CriRuntime::new(good).unwrap();
+        assert_eq!(runtime.endpoint(), "unix:///run/x.sock");
     }
 }
