@@ -2,6 +2,7 @@
 
 mod actor;
 mod plan;
+pub(crate) mod status;
 #[cfg(test)]
 mod tests;
 
@@ -396,10 +397,10 @@ impl Published {
 }
 
 /// The runtime's sandboxes of one pod.
-pub(crate) fn sandboxes_of<'a>(
+pub(crate) fn sandboxes_of<'a, 'k>(
     sandboxes: &'a [Sandbox],
-    key: &'a PodKey,
-    node: &'a seedpod_manifest::NodeName,
+    key: &'k PodKey,
+    node: &'k seedpod_manifest::NodeName,
 ) -> impl Iterator<Item = &'a Sandbox> {
     sandboxes.iter().filter(move |sandbox| {
         sandbox.namespace == key.namespace
