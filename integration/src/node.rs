@@ -9,7 +9,7 @@ mod teardown;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -112,7 +112,7 @@ impl Node {
     /// The node's name, as the kubelet uses it.
     #[must_use]
     pub fn name(&self) -> String {
-        self.state().node_name.clone()
+        self.state().node_name
     }
 
     /// Where the node's files are.
@@ -278,8 +278,19 @@ impl Node {
         })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A copy: a guard in the middle of an expression would lock out what the expression calls.
+    fn state(&self) -> State {
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Changes what is recorded, here and on disk.
+    fn record(&self, change: impl FnOnce(&mut State)) -> Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut state);
+        state.write(&self.layout.state_file())
     }
 
     fn tool(&self, name: &str) -> Result<PathBuf> {
@@ -325,9 +336,9 @@ impl Node {
             namespace_of,
         };
         let record = launch.start()?;
-        let mut state = self.state();
-        state.processes.insert(name.to_owned(), record);
-        state.write(&self.layout.state_file())?;
+        self.record(|state| {
+            state.processes.insert(name.to_owned(), record);
+        })?;
         Ok(record)
     }
 

@@ -95,14 +95,18 @@ pub(crate) fn check<S: AsRef<str>>(
             "the bundle has no pod: send at least one, or remove the bundle".to_owned();
         return Err(vec![of_bundle(Reason::NoPods, description)]);
     }
-    let mut pods: Vec<Pod> = items
+    let pods: Vec<(Pod, &Node)> = items
         .into_iter()
-        .filter_map(|item| check_pod(&mut findings, item, options))
+        .filter_map(|item| {
+            let node = item.node;
+            Some((check_pod(&mut findings, item, options)?, node))
+        })
         .collect();
     set::check(&mut findings, &pods);
     if !findings.violations.is_empty() {
         return Err(in_order(findings.violations));
     }
+    let mut pods: Vec<Pod> = pods.into_iter().map(|(pod, _)| pod).collect();
     pods.sort_by(|a, b| a.key().cmp(b.key()));
     Ok(Checked {
         pods,

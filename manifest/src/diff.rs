@@ -59,7 +59,7 @@ fn to_yaml(value: Option<&Value>) -> String {
 }
 
 /// Masks the secret values of both sides, so that a changed one still shows as a change.
-fn mask(mut old: Option<&mut Value>, mut new: Option<&mut Value>) {
+fn mask(mut old: Option<&mut Value>, new: Option<&mut Value>) {
     let mut earlier = Vec::new();
     if let Some(old) = old.as_deref_mut() {
         each_secret(old, |place, value| {
@@ -67,7 +67,7 @@ fn mask(mut old: Option<&mut Value>, mut new: Option<&mut Value>) {
             *value = Value::from(MASK);
         });
     }
-    let Some(new) = new.as_deref_mut() else {
+    let Some(new) = new else {
         return;
     };
     let mut changed = Vec::new();

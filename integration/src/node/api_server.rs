@@ -72,9 +72,7 @@ impl Node {
         })?;
         let start = start.elapsed();
 
-        let mut record = self.state();
-        record.api_server = Some(state);
-        record.write(&self.layout.state_file())?;
+        self.record(|record| record.api_server = Some(state))?;
         Ok(ApiServer {
             kubeconfig: folder.join("admin.kubeconfig"),
             url: format!("https://127.0.0.1:{port}"),
@@ -92,7 +90,7 @@ impl Node {
         if self.state().api_server.is_none() {
             bail!("start the API server first");
         }
-        self.state().kubelet_uses_api_server = true;
+        self.record(|state| state.kubelet_uses_api_server = true)?;
         self.restart_kubelet()
     }
 
@@ -105,11 +103,13 @@ impl Node {
             if let Some(process) = self.process(name) {
                 process.kill()?;
             }
-            self.state().processes.remove(name);
         }
-        let mut state = self.state();
-        state.api_server = None;
-        state.write(&self.layout.state_file())?;
+        self.record(|state| {
+            state
+                .processes
+                .retain(|name, _| ![KUBE_APISERVER, ETCD].contains(&name.as_str()));
+            state.api_server = None;
+        })?;
         let folder = self.layout.control_plane();
         fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))
     }

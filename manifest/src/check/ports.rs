@@ -1,6 +1,6 @@
 //! The ports of containers, and which of them are taken on the host.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use k8s_openapi::api::core::v1::Container;
 use serde_json::Value;
@@ -148,6 +148,3 @@ pub(crate) fn of_value(pod: &Value) -> Vec<HostPort> {
     }
     found
 }
-
-/// The ports of the pods that were seen, by number, so that each pod is compared with few others.
-pub(crate) type TakenPorts<'p> = HashMap<u16, Vec<(&'p crate::Pod, &'p HostPort)>>;

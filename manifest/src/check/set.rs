@@ -2,14 +2,17 @@
 
 use std::collections::{HashMap, hash_map::Entry};
 
-use super::report::Findings;
-use crate::{Pod, Protocol, Reason, Violation, check::ports::TakenPorts};
+use super::report::{Findings, position};
+use crate::{
+    HostPort, Pod, Position, Protocol, Reason, Violation, decode::tree::Node, field::Segment,
+};
 
 /// Checks that no two pods have the same name or take the same port of the host.
-pub(crate) fn check(findings: &mut Findings, pods: &[Pod]) {
+pub(crate) fn check(findings: &mut Findings, pods: &[(Pod, &Node)]) {
     let mut first = HashMap::with_capacity(pods.len());
-    let mut taken = TakenPorts::new();
-    for pod in pods {
+    // By number, so that each port is compared with few others.
+    let mut taken: HashMap<u16, Vec<(&Pod, &HostPort)>> = HashMap::new();
+    for (pod, node) in pods {
         match first.entry(pod.key()) {
             Entry::Vacant(vacant) => {
                 vacant.insert(pod);
@@ -23,7 +26,7 @@ pub(crate) fn check(findings: &mut Findings, pods: &[Pod]) {
                         pod.key(),
                         earlier.get().origin()
                     ),
-                    position: pod.position(),
+                    position: locate(pod, node, "metadata.name"),
                 });
                 // Its ports would clash as well, which tells nothing more.
                 continue;
@@ -49,7 +52,7 @@ pub(crate) fn check(findings: &mut Findings, pods: &[Pod]) {
                         other.key(),
                         join(other.origin(), &used.field),
                     ),
-                    position: pod.position(),
+                    position: locate(pod, node, &port.field),
                 });
             }
             users.push((pod, port));
@@ -63,4 +66,13 @@ fn join(origin: &str, field: &str) -> String {
     } else {
         format!("{origin}.{field}")
     }
+}
+
+/// Where a field stands whose path is made of plain words and numbers.
+fn locate(pod: &Pod, node: &Node, field: &str) -> Option<Position> {
+    let steps = field.split(['.', '[', ']']).filter(|step| !step.is_empty());
+    let mark =
+        node.locate(steps.map(|step| step.parse().map_or(Segment::Key(step), Segment::Index)));
+    pod.position()
+        .map(|document| position(document.manifest, mark))
 }

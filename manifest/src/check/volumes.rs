@@ -262,7 +262,7 @@ fn check_files(report: &mut Report<'_>, list: &Path<'_>, files: Option<&[Downwar
             }
             (Some(field), None) => check_field(report, &path.key("fieldRef"), field, &FILE_FIELDS),
             (None, Some(field)) => {
-                check_resource_field(report, &path.key("resourceFieldRef"), field, true)
+                check_resource_field(report, &path.key("resourceFieldRef"), field, true);
             }
         }
     }

@@ -105,7 +105,7 @@ fn is_float(text: &str) -> bool {
 fn of_float(float: f64) -> Number {
     const I64_END: f64 = 9_223_372_036_854_775_808.0;
     const U64_END: f64 = 18_446_744_073_709_551_616.0;
-    if float.fract() == 0.0 && float >= -I64_END && float < I64_END {
+    if float.fract() == 0.0 && (-I64_END..I64_END).contains(&float) {
         Number::from(float as i64)
     } else if float.fract() == 0.0 && (0.0..U64_END).contains(&float) {
         Number::from(float as u64)

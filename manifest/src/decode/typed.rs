@@ -113,7 +113,7 @@ fn attempt(value: &Value) -> (Result<Pod, TypeError>, Vec<UnknownField>) {
     let mut note = |path: serde_ignored::Path<'_>| {
         unknown.push(UnknownField {
             path: ignored_path(&path),
-        })
+        });
     };
     let ignoring = serde_ignored::Deserializer::new(value, &mut note);
     let mut track = serde_path_to_error::Track::new();
