@@ -333,7 +333,11 @@ impl Node {
         let launch = Launch {
             program,
             args,
-            env: [("PATH".to_owned(), start::search_path())].into(),
+            env: [(
+                "PATH".to_owned(),
+                start::search_path(&self.tool("containerd-shim-runc-v2")?),
+            )]
+            .into(),
             log: self.layout.log(name),
             cgroup_procs: self.cgroup.procs(),
             namespace_of,
