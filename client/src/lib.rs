@@ -1,1 +1,93 @@
-//! Placeholder.
+//! Seedpod's SDK: put pods on a kubelet that has no API server, from Rust.
+//!
+//! A node runs `seedpodd`; an installer connects to it with [`Client::connect`], sends a whole bundle of pods with
+//! [`Client::inject`], and sees with [`Client::wait_running`] that the pods run:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use seedpod_client::{Client, InjectPods, Options, Wait};
+//!
+//! # async fn install() -> Result<(), Box<dyn std::error::Error>> {
+//! let options = Options::new("https://node-1.example:10290")?
+//!     .ca_file("pki/ca.crt")
+//!     .client_certificate_files("pki/installer.crt", "pki/installer.key");
+//! let client = Client::connect(options).await?;
+//!
+//! let request = InjectPods::new("control-plane")
+//!     .manifest(std::fs::read_to_string("etcd.yaml")?)
+//!     .manifest(std::fs::read_to_string("kube-apiserver.yaml")?);
+//! let injected = client.inject(&request).await?;
+//!
+//! let wait = Wait::new(Duration::from_secs(120)).on_progress(|pods| {
+//!     for pod in pods {
+//!         eprintln!("{}/{}: {}", pod.namespace, pod.name, pod.state);
+//!     }
+//! });
+//! client.wait_running("control-plane", injected.bundle.revision, wait).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Errors
+//!
+//! [`Error`] tells apart what an installer does different things about: it cannot reach the node, it is not let in,
+//! time is up, or the node refused. A refusal carries a stable [reason](Error::reason) and, where the manifests are at
+//! fault, the [fields](Error::field_violations):
+//!
+//! ```no_run
+//! # async fn inject(client: seedpod_client::Client, request: seedpod_client::InjectPods) {
+//! match client.inject(&request).await {
+//!     Ok(injected) => println!("revision {}", injected.bundle.revision),
+//!     Err(error) if error.reason() == Some("REVISION_STALE") => println!("somebody else was faster"),
+//!     Err(error) => {
+//!         for violation in error.field_violations() {
+//!             println!("{}: {}", violation.field, violation.description);
+//!         }
+//!     }
+//! }
+//! # }
+//! ```
+//!
+//! # Deadlines and retries
+//!
+//! Each call has a deadline ([`Options::deadline`]), which the node is told too. A call that is safe to repeat is sent
+//! again when the node is busy or the connection broke, within that deadline: reads; [`Client::inject`], because its
+//! request id lets the node recognise it; and [`Client::remove_bundle`] only if the request says which revision it
+//! means and does not mind that there is none.
+//!
+//! # The way through this crate
+//!
+//! [`Options`] become a `connect` connector (TCP and TLS, or a Unix socket) below a tonic channel; `retry` runs each
+//! call; `error` sorts what comes back; `types` holds the answers; `wait` polls. The generated messages stay inside.
+//!
+//! # Features
+//!
+//! `cli` (default) builds the tool `seedpod`; a program that uses the SDK alone turns the default features off.
+//! `serde` derives `serde::Serialize` for the answers.
+
+#![warn(missing_docs)]
+
+mod client;
+mod connect;
+mod endpoint;
+mod error;
+mod inject;
+mod options;
+mod remove;
+mod retry;
+mod types;
+mod wait;
+
+pub use client::Client;
+pub use endpoint::{Endpoint, EndpointError};
+pub use error::{Error, FieldViolation, ServerError};
+pub use inject::{FieldValidation, InjectPods};
+pub use options::Options;
+pub use remove::RemoveBundle;
+pub use retry::RetryPolicy;
+pub use tonic::Code;
+pub use types::{
+    Bundle, BundlePod, Change, ChangeType, Container, ContainerState, Injected, Kubelet,
+    KubeletState, Limits, Node, Pod, PodState, Problem, Runtime, RuntimeState, Warning,
+};
+pub use wait::{Wait, WaitError};

@@ -1,1 +1,20 @@
-//! Placeholder.
+//! The daemon `seedpodd`.
+
+mod access;
+mod config;
+mod daemon;
+mod error;
+mod fs;
+mod grpc;
+mod http;
+mod metrics;
+mod node;
+mod projection;
+mod runtime_cri;
+mod store;
+
+pub use config::{
+    Configuration, ConfigurationError, DEFAULT_PATH, Limits, Listen, Log, LogFormat, LogLevel,
+    Projection, TlsFiles,
+};
+pub use daemon::{check, init_logging, run, termination};

@@ -1,0 +1,135 @@
+//! From an error to words on stderr and an exit code.
+
+use std::{error::Error as StdError, io::ErrorKind, process::ExitCode};
+
+use anstream::eprintln;
+use seedpod_client::{Code, Endpoint, Error, WaitError};
+
+use super::output::style;
+
+/// Wrong usage that clap cannot see.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// The command failed and has said everything already.
+#[derive(Debug, thiserror::Error)]
+#[error("the command failed")]
+pub(crate) struct Reported;
+
+const FAILURE: u8 = 1;
+const USAGE: u8 = 2;
+const TIMEOUT: u8 = 3;
+const UNREACHABLE: u8 = 4;
+
+/// Prints the error, what caused it and what to do about it.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    if is_closed_pipe(error) {
+        // Whoever read our output has seen enough, as with `seedpod get pods | head -1`.
+        return ExitCode::SUCCESS;
+    }
+    let code = code(error);
+    if error.downcast_ref::<Reported>().is_none() {
+        eprintln!("{}error:{} {error}", style::ERROR, style::RESET);
+        for cause in error.chain().skip(1) {
+            eprintln!("  caused by: {cause}");
+        }
+        for hint in hints(error) {
+            eprintln!("{}hint:{} {hint}", style::HINT, style::RESET);
+        }
+    }
+    ExitCode::from(code)
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    if find::<Usage>(error).is_some() {
+        return USAGE;
+    }
+    if let Some(WaitError::Deadline { .. }) = find::<WaitError>(error) {
+        return TIMEOUT;
+    }
+    match client_error(error) {
+        Some(Error::Options { .. }) => USAGE,
+        Some(Error::Deadline { .. }) => TIMEOUT,
+        Some(Error::Connect { .. } | Error::Tls { .. } | Error::Broken { .. }) => UNREACHABLE,
+        _ => FAILURE,
+    }
+}
+
+fn hints(error: &anyhow::Error) -> Vec<String> {
+    let Some(client) = client_error(error) else {
+        return Vec::new();
+    };
+    let hint = match client {
+        Error::Options { option, .. } => match *option {
+            "ca" => "give --ca-file (SEEDPOD_CA_FILE), or a context that has one",
+            "certificate" | "key" => {
+                "give --cert-file and --key-file (SEEDPOD_CERT_FILE, SEEDPOD_KEY_FILE), or a context that has them; \
+                 `seedpod pki issue` makes them"
+            }
+            _ => return Vec::new(),
+        },
+        Error::Connect {
+            endpoint: Endpoint::Unix(_),
+            source,
+            ..
+        } => {
+            let cause = source.to_string();
+            if cause.contains("ermission denied") {
+                "the socket is root's: run this as root, or use --endpoint https://... with a certificate"
+            } else {
+                "is seedpodd running on this machine? For another node give --endpoint or --context"
+            }
+        }
+        Error::Connect { .. } => {
+            "is seedpodd running there, and is its port (listenAddress) open for this machine?"
+        }
+        Error::Tls { source, .. } => tls_hint(&source.to_string()),
+        Error::Server(server) => match server.code {
+            Code::Unauthenticated => {
+                "the node wants a client certificate from its tls.clientCAFile"
+            }
+            Code::PermissionDenied => {
+                "the role is the certificate's Organization; `seedpod pki issue --role injector` makes one that may \
+                 inject and remove"
+            }
+            Code::Unimplemented => "this daemon does not know the call; see `seedpod version`",
+            _ => return Vec::new(),
+        },
+        _ => return Vec::new(),
+    };
+    vec![hint.to_owned()]
+}
+
+fn tls_hint(cause: &str) -> &'static str {
+    if cause.contains("UnknownIssuer") {
+        "--ca-file must hold the CA that issued the node's certificate"
+    } else if cause.contains("NotValidForName") || cause.contains("not valid for name") {
+        "the node's certificate is for another name: give --server-name, or issue one with --san"
+    } else if cause.contains("xpired")
+        || cause.contains("NotValidYet")
+        || cause.contains("not valid yet")
+    {
+        "a certificate is too old or too new, or a clock is wrong: compare `date` here and on the node"
+    } else if cause.contains("alert") {
+        "the node refused the client's certificate: it must come from the node's tls.clientCAFile and be in date"
+    } else {
+        "is this really seedpodd's port, and not one without TLS 1.3?"
+    }
+}
+
+/// The SDK's error, also when it ended a wait.
+fn client_error(error: &anyhow::Error) -> Option<&Error> {
+    find::<Error>(error).or_else(|| match find::<WaitError>(error) {
+        Some(WaitError::Client(error)) => Some(error),
+        _ => None,
+    })
+}
+
+fn find<T: StdError + 'static>(error: &anyhow::Error) -> Option<&T> {
+    error.chain().find_map(|cause| cause.downcast_ref())
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    find::<std::io::Error>(error).is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}

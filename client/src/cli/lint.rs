@@ -1,0 +1,69 @@
+//! `seedpod lint`.
+
+use anstream::{eprint, eprintln};
+
+use super::{
+    args::LintArgs,
+    exit::{Reported, Usage},
+    files,
+    findings::Finding,
+    output::{
+        self,
+        style::{ERROR, GOOD, RESET},
+    },
+};
+
+/// What `seedpodd` allows when nothing else is configured.
+const MAX_PODS: usize = 64;
+const MAX_BYTES: usize = 4 << 20;
+
+pub(crate) fn run(args: LintArgs) -> anyhow::Result<()> {
+    let LintArgs {
+        files,
+        node,
+        validation,
+    } = args;
+    let manifests = files::read(&files)?;
+    let options = seedpod_manifest::Options {
+        node: node
+            .parse()
+            .map_err(|error| Usage(format!("--node: {error}")))?,
+        max_pods: MAX_PODS,
+        max_bytes: MAX_BYTES,
+        field_validation: validation.into(),
+    };
+    let texts: Vec<&str> = manifests
+        .iter()
+        .map(|manifest| manifest.text.as_str())
+        .collect();
+    match seedpod_manifest::check(&texts, &options) {
+        Ok(checked) => {
+            let warnings = count(checked.warnings.len(), "warning");
+            for warning in checked.warnings {
+                eprint!("{}", Finding::warning(warning).render(&manifests));
+            }
+            let pods = count(checked.pods.len(), "pod");
+            output::print(&format!("{GOOD}ok:{RESET} {pods}, {warnings}\n"))
+        }
+        Err(violations) => {
+            let errors = count(violations.len(), "error");
+            for violation in violations {
+                eprint!("{}", Finding::error(violation).render(&manifests));
+            }
+            eprintln!(
+                "{ERROR}{errors}{RESET} in {}",
+                count(manifests.len(), "file")
+            );
+            Err(Reported.into())
+        }
+    }
+}
+
+/// `1 pod`, `2 pods`.
+pub(crate) fn count(number: usize, thing: &str) -> String {
+    if number == 1 {
+        format!("1 {thing}")
+    } else {
+        format!("{number} {thing}s")
+    }
+}

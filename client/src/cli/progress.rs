@@ -1,0 +1,92 @@
+//! Showing how far pods have come, on stderr: a line per pod that changes in place on a terminal, a line per change
+//! elsewhere.
+
+use std::{collections::HashMap, io::IsTerminal as _, time::Duration};
+
+use anstream::eprintln;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use seedpod_client::{Pod, PodState};
+
+pub(crate) struct Progress {
+    terminal: Option<MultiProgress>,
+    pods: HashMap<String, Line>,
+}
+
+struct Line {
+    shown: String,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    pub(crate) fn new() -> Self {
+        let terminal = std::io::stderr().is_terminal().then(MultiProgress::new);
+        Self {
+            terminal,
+            pods: HashMap::new(),
+        }
+    }
+
+    /// Shows the pods as they are now. One that is no longer among them is gone.
+    pub(crate) fn show(&mut self, pods: &[Pod]) {
+        let mut gone: Vec<String> = self.pods.keys().cloned().collect();
+        for pod in pods {
+            let name = format!("{}/{}", pod.namespace, pod.name);
+            gone.retain(|other| *other != name);
+            // A pod that runs has nothing to say.
+            let text = if pod.message.is_empty() || pod.state == PodState::Running {
+                format!("{name}: {}", pod.state)
+            } else {
+                format!("{name}: {} ({})", pod.state, pod.message)
+            };
+            self.line(name, text, pod.state == PodState::Running);
+        }
+        gone.sort();
+        for name in gone {
+            let text = format!("{name}: gone");
+            self.line(name, text, true);
+        }
+    }
+
+    fn line(&mut self, name: String, text: String, done: bool) {
+        let line = self.pods.entry(name).or_insert_with(|| Line {
+            shown: String::new(),
+            bar: self
+                .terminal
+                .as_ref()
+                .map(|terminal| terminal.add(spinner())),
+        });
+        if line.shown == text {
+            return;
+        }
+        match &line.bar {
+            None => eprintln!("{text}"),
+            Some(bar) if done => {
+                bar.set_prefix("✓");
+                bar.disable_steady_tick();
+                bar.set_message(text.clone());
+                bar.tick();
+            }
+            Some(bar) => {
+                bar.set_prefix(" ");
+                bar.enable_steady_tick(Duration::from_millis(120));
+                bar.set_message(text.clone());
+            }
+        }
+        line.shown = text;
+    }
+
+    /// Leaves the last state on the screen.
+    pub(crate) fn finish(self) {
+        for bar in self.pods.into_values().filter_map(|line| line.bar) {
+            bar.abandon();
+        }
+    }
+}
+
+fn spinner() -> ProgressBar {
+    // The template is constant; were it wrong, the default style would do.
+    let style = ProgressStyle::with_template("{prefix:.green} {spinner:.cyan} {wide_msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+        .tick_strings(&["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏", " "]);
+    ProgressBar::new_spinner().with_style(style)
+}
