@@ -1,14 +1,26 @@
 //! From the bytes of a manifest to a checked static pod.
+//!
+//! [`check`] reads YAML or JSON strictly, checks each pod as the kubelet would and then the pods against each other;
+//! [`render`] gives the file for the kubelet. Everything here is pure: no I/O, no clock, no randomness, and no input can
+//! make it panic.
 
 #![warn(missing_docs)]
 
+mod check;
+mod decode;
+mod diff;
+mod field;
+mod foreign;
 mod name;
 mod pod;
+mod quantity;
+mod render;
+mod stamp;
 mod violation;
 
 pub use name::{BundleName, NameError, NodeName};
 pub use pod::{Digest, HostPort, Pod, PodKey, Protocol};
-pub use violation::{Position, Reason, Violation, Warning};
+pub use violation::{Position, Reason, UnknownReason, Violation, Warning};
 
 /// How a manifest is checked.
 #[derive(Debug, Clone)]
@@ -46,8 +58,8 @@ pub struct Checked {
 ///
 /// # Errors
 /// All violations that were found, in the order of the input.
-pub fn check<S: AsRef<str>>(_manifests: &[S], _options: &Options) -> Result<Checked, Vec<Violation>> {
-    unimplemented!()
+pub fn check<S: AsRef<str>>(manifests: &[S], options: &Options) -> Result<Checked, Vec<Violation>> {
+    check::check(manifests, options)
 }
 
 /// What rendering adds to a pod.
@@ -62,29 +74,29 @@ pub struct Stamp<'a> {
 }
 
 /// The static pod file for the kubelet: one JSON object, the same bytes for the same input.
-pub fn render(_pod: &Pod, _stamp: &Stamp<'_>) -> String {
-    unimplemented!()
+pub fn render(pod: &Pod, stamp: &Stamp<'_>) -> String {
+    render::render(pod, stamp)
 }
 
 /// The rendered file with the annotation `seedpod.dev/nudge` set to `count`: an update that changes nothing else.
-pub fn nudge(_rendered: &str, _count: u64) -> String {
-    unimplemented!()
+pub fn nudge(rendered: &str, count: u64) -> String {
+    render::nudge(rendered, count)
 }
 
 /// Whether a file in the static pod directory is `rendered`, but for a nudge.
-pub fn is_rendering_of(_file: &[u8], _rendered: &str) -> bool {
-    unimplemented!()
+pub fn is_rendering_of(file: &[u8], rendered: &str) -> bool {
+    render::is_rendering_of(file, rendered)
 }
 
 /// Reads a rendered file back: the pod as it was before the stamp. `None` when it is not a rendering.
-pub fn unrender(_rendered: &str) -> Option<Pod> {
-    unimplemented!()
+pub fn unrender(rendered: &str) -> Option<Pod> {
+    render::unrender(rendered)
 }
 
 /// What a file of unknown origin in the static pod directory claims, read as leniently as the kubelet does.
 /// `None` when the kubelet would not take it as a pod.
-pub fn read_foreign(_bytes: &[u8]) -> Option<ForeignPod> {
-    unimplemented!()
+pub fn read_foreign(bytes: &[u8]) -> Option<ForeignPod> {
+    foreign::read(bytes)
 }
 
 /// A pod in a file that Seedpod does not own.
@@ -101,6 +113,6 @@ pub struct ForeignPod {
 }
 
 /// A unified diff of two pods as YAML, with what may be secret masked. Empty when they are equal.
-pub fn diff(_old: Option<&Pod>, _new: Option<&Pod>) -> String {
-    unimplemented!()
+pub fn diff(old: Option<&Pod>, new: Option<&Pod>) -> String {
+    diff::diff(old, new)
 }

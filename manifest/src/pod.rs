@@ -140,6 +140,9 @@ impl Pod {
 impl fmt::Debug for Pod {
     /// Without the content, which may hold what is secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pod").field("key", &self.key).field("digest", &self.digest).finish_non_exhaustive()
+        f.debug_struct("Pod")
+            .field("key", &self.key)
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
     }
 }

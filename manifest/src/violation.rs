@@ -1,6 +1,6 @@
 //! What can be wrong with a manifest.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 /// A place in one of the given manifests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,18 +17,164 @@ pub struct Position {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Reason {
-    /// It is not YAML or JSON.
+    /// It is neither YAML nor JSON.
     SyntaxError,
+    /// A manifest holds no document: nothing, or nothing but comments.
+    EmptyManifest,
+    /// It nests too deeply, or its aliases expand to too much.
+    TooComplex,
+    /// One object has the same key twice.
+    DuplicateKey,
+    /// A key is not a string, or YAML reads it as another one than was written.
+    InvalidKey,
+    /// A value has another type than the field, such as a number where a string is wanted.
+    WrongType,
+    /// Kubernetes has no such field. A warning when the validation of fields is set to warn.
+    UnknownField,
+    /// The document is no Pod: another `kind`, another `apiVersion`, or none.
+    UnsupportedKind,
+    /// A Secret stands in the bundle; this version takes none.
+    SecretNotSupported,
+    /// A ConfigMap stands in the bundle; this version takes none.
+    ConfigMapNotSupported,
+    /// A required field is missing or empty.
+    MissingField,
+    /// A name breaks the rules for names of its sort.
+    InvalidName,
+    /// The name is too long once the node's name is appended, or for the pod's log directory.
+    NameTooLong,
+    /// A value that the kubelet refuses: out of range, malformed or not one of those allowed.
+    InvalidValue,
+    /// A field that may not be set here.
+    ForbiddenField,
+    /// Fields that exclude each other, such as two sources of one volume.
+    ConflictingFields,
+    /// Two items of one list share a name, a mount path or a port.
+    DuplicateName,
+    /// A container uses a volume that the pod does not have.
+    UnknownVolume,
+    /// The pod refers to an object of the API, which a static pod must not.
+    ApiReference,
+    /// An annotation that only Seedpod or the kubelet sets.
+    ReservedAnnotation,
+    /// `spec.nodeName` names another node.
+    WrongNode,
+    /// The file of the pod would be larger than the kubelet reads.
+    PodTooLarge,
+    /// Two pods take the same port of the host.
+    HostPortConflict,
+    /// Two pods of the bundle have the same namespace and name.
+    DuplicatePod,
+    /// The bundle has more pods than are allowed.
+    TooManyPods,
+    /// The manifests together have more bytes than are allowed.
+    BundleTooLarge,
+    /// The bundle has no pod.
+    NoPods,
+    /// Warning: a field that only a server or the kubelet writes was left out.
+    FieldDropped,
+    /// Warning: the kubelet does not resolve `priorityClassName`; without `priority` it ends the pod first at shutdown.
+    PriorityNotSet,
+    /// Warning: a static pod does not stay finished, whatever its restart policy is.
+    RestartPolicyIgnored,
+    /// Warning: the kubelet compares the pod's node selection with its own labels and may refuse the pod.
+    NodeSelection,
+    /// Warning: the kubelet ignores the field on a static pod.
+    FieldIgnored,
 }
 
 impl Reason {
+    /// Every reason, in the order of the declaration.
+    pub const ALL: &[Self] = &[
+        Self::SyntaxError,
+        Self::EmptyManifest,
+        Self::TooComplex,
+        Self::DuplicateKey,
+        Self::InvalidKey,
+        Self::WrongType,
+        Self::UnknownField,
+        Self::UnsupportedKind,
+        Self::SecretNotSupported,
+        Self::ConfigMapNotSupported,
+        Self::MissingField,
+        Self::InvalidName,
+        Self::NameTooLong,
+        Self::InvalidValue,
+        Self::ForbiddenField,
+        Self::ConflictingFields,
+        Self::DuplicateName,
+        Self::UnknownVolume,
+        Self::ApiReference,
+        Self::ReservedAnnotation,
+        Self::WrongNode,
+        Self::PodTooLarge,
+        Self::HostPortConflict,
+        Self::DuplicatePod,
+        Self::TooManyPods,
+        Self::BundleTooLarge,
+        Self::NoPods,
+        Self::FieldDropped,
+        Self::PriorityNotSet,
+        Self::RestartPolicyIgnored,
+        Self::NodeSelection,
+        Self::FieldIgnored,
+    ];
+
     /// The reason in UPPER_SNAKE_CASE, as it stands in errors.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::SyntaxError => "SYNTAX_ERROR",
+            Self::EmptyManifest => "EMPTY_MANIFEST",
+            Self::TooComplex => "TOO_COMPLEX",
+            Self::DuplicateKey => "DUPLICATE_KEY",
+            Self::InvalidKey => "INVALID_KEY",
+            Self::WrongType => "WRONG_TYPE",
+            Self::UnknownField => "UNKNOWN_FIELD",
+            Self::UnsupportedKind => "UNSUPPORTED_KIND",
+            Self::SecretNotSupported => "SECRET_NOT_SUPPORTED",
+            Self::ConfigMapNotSupported => "CONFIG_MAP_NOT_SUPPORTED",
+            Self::MissingField => "MISSING_FIELD",
+            Self::InvalidName => "INVALID_NAME",
+            Self::NameTooLong => "NAME_TOO_LONG",
+            Self::InvalidValue => "INVALID_VALUE",
+            Self::ForbiddenField => "FORBIDDEN_FIELD",
+            Self::ConflictingFields => "CONFLICTING_FIELDS",
+            Self::DuplicateName => "DUPLICATE_NAME",
+            Self::UnknownVolume => "UNKNOWN_VOLUME",
+            Self::ApiReference => "API_REFERENCE",
+            Self::ReservedAnnotation => "RESERVED_ANNOTATION",
+            Self::WrongNode => "WRONG_NODE",
+            Self::PodTooLarge => "POD_TOO_LARGE",
+            Self::HostPortConflict => "HOST_PORT_CONFLICT",
+            Self::DuplicatePod => "DUPLICATE_POD",
+            Self::TooManyPods => "TOO_MANY_PODS",
+            Self::BundleTooLarge => "BUNDLE_TOO_LARGE",
+            Self::NoPods => "NO_PODS",
+            Self::FieldDropped => "FIELD_DROPPED",
+            Self::PriorityNotSet => "PRIORITY_NOT_SET",
+            Self::RestartPolicyIgnored => "RESTART_POLICY_IGNORED",
+            Self::NodeSelection => "NODE_SELECTION",
+            Self::FieldIgnored => "FIELD_IGNORED",
         }
     }
 }
+
+impl FromStr for Reason {
+    type Err = UnknownReason;
+
+    fn from_str(given: &str) -> Result<Self, UnknownReason> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|reason| reason.as_str() == given)
+            .ok_or(UnknownReason)
+    }
+}
+
+/// There is no such [`Reason`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no such reason")]
+pub struct UnknownReason;
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

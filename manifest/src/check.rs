@@ -1,0 +1,307 @@
+//! From text to checked pods.
+//!
+//! decode -> find the pods in the documents -> check each -> check the set. The rules are the kubelet's own for static
+//! pods, since a refusal of the kubelet shows nowhere but in its log.
+
+mod containers;
+mod documents;
+mod env;
+mod metadata;
+mod names;
+pub(crate) mod ports;
+mod probes;
+mod references;
+mod report;
+mod resources;
+mod security;
+mod set;
+mod spec;
+mod volumes;
+
+use serde_json::{Value, map::Entry};
+
+use self::{
+    documents::Item,
+    report::{Findings, Report, position},
+};
+use crate::{
+    Checked, FieldValidation, Options, Pod, Position, Reason, Violation,
+    decode::{
+        self, Budget, Outcome,
+        tree::{Kind, Node},
+        typed::{self, WrongType},
+    },
+    field::OwnedSegment,
+    render, stamp,
+};
+
+/// The largest file that the kubelet reads.
+const MAX_FILE: usize = 10 << 20;
+/// What the stamp adds to a pod at most, with room to spare.
+const MAX_STAMP: usize = 1 << 10;
+/// Indenting makes a file larger, but never by more than this factor at the depth that is allowed.
+const MAX_INDENT_FACTOR: usize = 2 * 66 + 2;
+
+/// Decodes and checks the manifests of one bundle.
+pub(crate) fn check<S: AsRef<str>>(
+    manifests: &[S],
+    options: &Options,
+) -> Result<Checked, Vec<Violation>> {
+    let bytes = manifests
+        .iter()
+        .map(|manifest| manifest.as_ref().len())
+        .fold(0_usize, usize::saturating_add);
+    if bytes > options.max_bytes {
+        let description = format!(
+            "the manifests have {bytes} bytes together; at most {} are allowed",
+            options.max_bytes
+        );
+        return Err(vec![of_bundle(Reason::BundleTooLarge, description)]);
+    }
+    let mut findings = Findings::default();
+    let mut budget = Budget::default();
+    let outcomes: Vec<Outcome> = manifests
+        .iter()
+        .map(|manifest| decode::read(manifest.as_ref(), &mut budget))
+        .collect();
+    let mut items = Vec::new();
+    for (manifest, outcome) in outcomes.iter().enumerate() {
+        report_outcome(&mut findings, manifest, outcome);
+        for (index, node) in outcome.documents.iter().enumerate() {
+            let origin = document_path(manifest, outcome, index);
+            documents::expand(
+                &mut findings,
+                manifest,
+                origin,
+                node,
+                options.field_validation,
+                &mut items,
+            );
+        }
+    }
+    if items.len() > options.max_pods {
+        let description = format!(
+            "the bundle has {} pods; at most {} are allowed",
+            items.len(),
+            options.max_pods
+        );
+        findings
+            .violations
+            .push(of_bundle(Reason::TooManyPods, description));
+        return Err(in_order(findings.violations));
+    }
+    if items.is_empty() && findings.violations.is_empty() {
+        let description =
+            "the bundle has no pod: send at least one, or remove the bundle".to_owned();
+        return Err(vec![of_bundle(Reason::NoPods, description)]);
+    }
+    let pods: Vec<(Pod, &Node)> = items
+        .into_iter()
+        .filter_map(|item| {
+            let node = item.node;
+            Some((check_pod(&mut findings, item, options)?, node))
+        })
+        .collect();
+    set::check(&mut findings, &pods);
+    if !findings.violations.is_empty() {
+        return Err(in_order(findings.violations));
+    }
+    let mut pods: Vec<Pod> = pods.into_iter().map(|(pod, _)| pod).collect();
+    pods.sort_by(|a, b| a.key().cmp(b.key()));
+    Ok(Checked {
+        pods,
+        warnings: findings.warnings,
+    })
+}
+
+fn of_bundle(reason: Reason, description: String) -> Violation {
+    Violation {
+        field: "manifests".to_owned(),
+        reason,
+        description,
+        position: None,
+    }
+}
+
+/// Faults in the order of the input; those of the whole bundle come last.
+fn in_order(mut violations: Vec<Violation>) -> Vec<Violation> {
+    let key = |position: &Option<Position>| {
+        position.map_or((usize::MAX, 0, 0), |p| (p.manifest, p.line, p.column))
+    };
+    violations.sort_by_key(|violation| key(&violation.position));
+    violations
+}
+
+fn document_path(manifest: usize, outcome: &Outcome, index: usize) -> String {
+    // When the text broke off, nobody knows how many documents there are.
+    if outcome.documents.len() == 1 && outcome.stop.is_none() {
+        format!("manifests[{manifest}]")
+    } else {
+        format!("manifests[{manifest}].documents[{index}]")
+    }
+}
+
+fn report_outcome(findings: &mut Findings, manifest: usize, outcome: &Outcome) {
+    let field = format!("manifests[{manifest}]");
+    if let Some(stop) = &outcome.stop {
+        findings.violations.push(Violation {
+            field: field.clone(),
+            reason: stop.reason,
+            description: stop.description.clone(),
+            position: Some(position(manifest, stop.mark)),
+        });
+    } else if outcome.documents.is_empty() {
+        findings.violations.push(Violation {
+            field,
+            reason: Reason::EmptyManifest,
+            description: "the manifest holds no document: leave it out, or write a pod into it"
+                .to_owned(),
+            position: Some(Position {
+                manifest,
+                line: 1,
+                column: 1,
+            }),
+        });
+    }
+    for fault in &outcome.faults {
+        let prefix = document_path(manifest, outcome, fault.document);
+        let field = crate::field::join(&prefix, fault.path.iter().map(OwnedSegment::as_segment));
+        findings.violations.push(Violation {
+            field,
+            reason: fault.reason,
+            description: fault.description.clone(),
+            position: Some(position(manifest, fault.mark)),
+        });
+    }
+}
+
+/// Checks one pod; `None` when a wrong type or a refused name leaves nothing to go on with.
+fn check_pod(findings: &mut Findings, item: Item<'_>, options: &Options) -> Option<Pod> {
+    let Item {
+        manifest,
+        origin,
+        node,
+    } = item;
+    let report = &mut Report {
+        manifest,
+        prefix: origin,
+        tree: node,
+        findings,
+    };
+    let Value::Object(mut object) = node.to_value() else {
+        return None;
+    };
+    // An item of a PodList may leave these out.
+    object.insert("apiVersion".to_owned(), Value::from("v1"));
+    object.insert("kind".to_owned(), Value::from("Pod"));
+    metadata::drop_server_fields(report, &mut object);
+    let mut value = Value::Object(object);
+    let typed = typed::decode(&value);
+    for unknown in &typed.unknown {
+        let suggestion = unknown
+            .suggestion()
+            .map(|field| format!("; did you mean {field}?"))
+            .unwrap_or_default();
+        match options.field_validation {
+            FieldValidation::Strict => {
+                let path: Vec<_> = unknown.path.iter().map(OwnedSegment::as_segment).collect();
+                let mark = node.locate_key(&path);
+                let description = format!("Kubernetes has no such field{suggestion}");
+                report.refuse_owned(&unknown.path, mark, Reason::UnknownField, description);
+            }
+            FieldValidation::Warn => {
+                let description = format!(
+                    "Kubernetes 1.37 has no such field; the kubelet ignores it{suggestion}"
+                );
+                report.warn_owned(&unknown.path, Reason::UnknownField, description);
+            }
+        }
+    }
+    for wrong in &typed.wrong {
+        let path: Vec<_> = wrong.path.iter().map(OwnedSegment::as_segment).collect();
+        let mark = node.locate(path.iter().copied());
+        let description = describe_wrong_type(node.find(path), wrong);
+        report.refuse_owned(&wrong.path, mark, Reason::WrongType, description);
+    }
+    let pod = typed.pod?;
+    metadata::check(report, &pod.metadata, &options.node);
+    spec::check(report, &pod.spec.unwrap_or_default(), &options.node);
+    canonicalise(&mut value);
+    let position = report.position();
+    let pod = Pod::from_canonical(value, std::mem::take(&mut report.prefix), Some(position))?;
+    check_size(findings, &pod);
+    Some(pod)
+}
+
+fn describe_wrong_type(node: Option<&Node>, wrong: &WrongType) -> String {
+    let Some(node) = node else {
+        return format!("it must be {}", wrong.expected);
+    };
+    let sort = node.sort();
+    match &node.kind {
+        Kind::Bool(_) | Kind::Number(_) if wrong.wants_text && node.plain => {
+            format!(
+                "it must be a string, but without quotes YAML reads it as {sort}: put it in quotes"
+            )
+        }
+        Kind::Bool(_) | Kind::Number(_) if wrong.wants_text => {
+            format!("it must be a string, not {sort}: put it in quotes")
+        }
+        Kind::Number(_) if wrong.expected.starts_with("a whole number") => {
+            format!(
+                "it must be {}; this one is too large or has a fraction",
+                wrong.expected
+            )
+        }
+        Kind::Text(_)
+            if wrong.expected.starts_with("a whole number")
+                || wrong.expected.starts_with("true") =>
+        {
+            format!(
+                "it must be {}, not a string: remove the quotes or write another value",
+                wrong.expected
+            )
+        }
+        _ => format!("it must be {}, not {sort}", wrong.expected),
+    }
+}
+
+/// Makes equal what means the same: the namespace is filled in, and empty annotations go.
+fn canonicalise(pod: &mut Value) {
+    let Some(Value::Object(metadata)) = pod.get_mut("metadata") else {
+        return;
+    };
+    if metadata
+        .get("namespace")
+        .and_then(Value::as_str)
+        .is_none_or(str::is_empty)
+    {
+        metadata.insert(
+            "namespace".to_owned(),
+            Value::from(stamp::DEFAULT_NAMESPACE),
+        );
+    }
+    if let Entry::Occupied(annotations) = metadata.entry("annotations")
+        && annotations
+            .get()
+            .as_object()
+            .is_none_or(serde_json::Map::is_empty)
+    {
+        annotations.remove();
+    }
+}
+
+fn check_size(findings: &mut Findings, pod: &Pod) {
+    let compact = pod.value.to_string().len();
+    let most = MAX_FILE - MAX_STAMP;
+    if compact > most / MAX_INDENT_FACTOR && render::pretty(&pod.value).len() > most {
+        findings.violations.push(Violation {
+            field: pod.origin.clone(),
+            reason: Reason::PodTooLarge,
+            description: format!(
+                "the pod's file would have more than the {MAX_FILE} bytes that the kubelet reads"
+            ),
+            position: pod.position,
+        });
+    }
+}

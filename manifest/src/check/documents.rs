@@ -1,0 +1,190 @@
+//! From documents to pods: kinds and lists.
+
+use super::report::{Findings, Report};
+use crate::{
+    FieldValidation, Reason,
+    decode::tree::{Kind, Node},
+    field::{Path, shorten},
+};
+
+/// A pod as it stands in a manifest.
+pub(crate) struct Item<'n> {
+    pub(crate) manifest: usize,
+    pub(crate) origin: String,
+    pub(crate) node: &'n Node,
+}
+
+/// Finds the pods of a document, also in lists.
+pub(crate) fn expand<'n>(
+    findings: &mut Findings,
+    manifest: usize,
+    origin: String,
+    node: &'n Node,
+    validation: FieldValidation,
+    items: &mut Vec<Item<'n>>,
+) {
+    expand_as(
+        findings,
+        Item {
+            manifest,
+            origin,
+            node,
+        },
+        None,
+        validation,
+        items,
+    );
+}
+
+/// `implied` is the kind of an item that names none, as in a PodList.
+fn expand_as<'n>(
+    findings: &mut Findings,
+    item: Item<'n>,
+    implied: Option<&'static str>,
+    validation: FieldValidation,
+    items: &mut Vec<Item<'n>>,
+) {
+    let report = &mut Report {
+        manifest: item.manifest,
+        prefix: item.origin.clone(),
+        tree: item.node,
+        findings,
+    };
+    let Some(kind) = read_kind(report, implied) else {
+        return;
+    };
+    let item_kind = match kind {
+        "Pod" => {
+            items.push(item);
+            return;
+        }
+        "PodList" => Some("Pod"),
+        _ => None,
+    };
+    let root = Path::ROOT;
+    if let Kind::Map(entries) = &item.node.kind
+        && validation == FieldValidation::Strict
+    {
+        for entry in entries {
+            if !matches!(
+                entry.key.as_str(),
+                "apiVersion" | "kind" | "metadata" | "items"
+            ) {
+                report.refuse_key(
+                    &root.key(&entry.key),
+                    Reason::UnknownField,
+                    format!("a {kind} has no such field"),
+                );
+            }
+        }
+    }
+    match item.node.get("items").map(|items| &items.kind) {
+        None | Some(Kind::Null) => {}
+        Some(Kind::List(nodes)) => {
+            for (index, node) in nodes.iter().enumerate() {
+                let origin = format!("{}.items[{index}]", item.origin);
+                let nested = Item {
+                    manifest: item.manifest,
+                    origin,
+                    node,
+                };
+                expand_as(findings, nested, item_kind, validation, items);
+            }
+        }
+        Some(_) => report.refuse(&root.key("items"), Reason::WrongType, "it must be a list"),
+    }
+}
+
+/// Reads `apiVersion` and `kind`; `None` when it is nothing that a bundle can have.
+fn read_kind<'n>(report: &mut Report<'n>, implied: Option<&'n str>) -> Option<&'n str> {
+    let root = Path::ROOT;
+    let tree = report.tree;
+    if !matches!(tree.kind, Kind::Map(_)) {
+        let description = format!(
+            "a document must be an object with apiVersion and kind, not {}",
+            tree.sort()
+        );
+        report.refuse(&root, Reason::WrongType, description);
+        return None;
+    }
+    let kind = read_text(report, "kind", implied)?;
+    let version = read_text(report, "apiVersion", implied.map(|_| "v1"))?;
+    let workloads = [
+        "Deployment",
+        "DaemonSet",
+        "StatefulSet",
+        "ReplicaSet",
+        "ReplicationController",
+        "Job",
+        "CronJob",
+    ];
+    let (reason, description) = match kind {
+        "Secret" => (
+            Reason::SecretNotSupported,
+            "this version takes no Secrets: put the files on the node and mount them with hostPath volumes, or write \
+             values into the containers' env"
+                .to_owned(),
+        ),
+        "ConfigMap" => (
+            Reason::ConfigMapNotSupported,
+            "this version takes no ConfigMaps: put the files on the node and mount them with hostPath volumes, or write \
+             values into the containers' env"
+                .to_owned(),
+        ),
+        "Pod" | "PodList" | "List" if version == "v1" => return Some(kind),
+        "Pod" | "PodList" | "List" => {
+            let description = format!("the apiVersion of a {kind} is v1, not \"{}\"", shorten(version));
+            report.refuse(&root.key("apiVersion"), Reason::UnsupportedKind, description);
+            return None;
+        }
+        _ if workloads.contains(&kind) => (
+            Reason::UnsupportedKind,
+            format!("the kubelet runs no {kind}: write the pod of its template as a Pod of its own"),
+        ),
+        _ => {
+            let near = ["Pod", "PodList", "List"].into_iter().find(|known| known.eq_ignore_ascii_case(kind));
+            let remedy = near.map_or_else(|| "leave it out".to_owned(), |known| format!("did you mean {known}?"));
+            (
+                Reason::UnsupportedKind,
+                format!("a bundle takes Pods, and Lists of them, but no \"{}\": {remedy}", shorten(kind)),
+            )
+        }
+    };
+    report.refuse(&root.key("kind"), reason, description);
+    None
+}
+
+fn read_text<'n>(
+    report: &mut Report<'n>,
+    field: &str,
+    implied: Option<&'n str>,
+) -> Option<&'n str> {
+    let root = Path::ROOT;
+    let tree = report.tree;
+    match tree.get(field) {
+        Some(node) if node.text().is_some_and(|text| !text.is_empty()) => return node.text(),
+        Some(Node {
+            kind: Kind::Null | Kind::Text(_),
+            ..
+        })
+        | None => {
+            if implied.is_some() {
+                return implied;
+            }
+            let description = format!(
+                "each document names its {field}; that of a pod is {}",
+                pods_own(field)
+            );
+            report.refuse(&root.key(field), Reason::MissingField, description);
+        }
+        Some(node) => {
+            let description = format!("it must be a string, not {}", node.sort());
+            report.refuse(&root.key(field), Reason::WrongType, description);
+        }
+    }
+    None
+}
+
+fn pods_own(field: &str) -> &'static str {
+    if field == "kind" { "Pod" } else { "v1" }
+}
