@@ -1,3 +1,4 @@
 //! Placeholder.
 
 pub(crate) mod authorize;
+pub(crate) mod deadline;

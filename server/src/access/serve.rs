@@ -16,7 +16,11 @@ use super::{
     listen::{Intake, accept_tcp, accept_unix},
     reload,
 };
-use crate::{config::Limits, grpc::authorize::Authorize, metrics::Metrics};
+use crate::{
+    config::Limits,
+    grpc::{authorize::Authorize, deadline::Deadline},
+    metrics::Metrics,
+};
 
 /// Between two HTTP/2 pings on a connection, and how long the answer may take: a client that is gone without a word
 /// is found out after half a minute.
@@ -86,6 +90,7 @@ pub(crate) async fn serve(
     let grpc = server(limits)
         .layer(metrics.layer())
         .layer(Authorize)
+        .layer(Deadline(limits.request_timeout))
         .add_routes(routes)
         .serve_with_incoming_shutdown(
             ReceiverStream::new(connections).map(Ok::<Connection, std::io::Error>),
@@ -123,7 +128,6 @@ pub(crate) async fn serve(
 
 fn server(limits: &Limits) -> Server {
     Server::builder()
-        .timeout(limits.request_timeout)
         .concurrency_limit_per_connection(limits.max_requests_per_connection as usize)
         .load_shed(true)
         // Streams that are shed are streams too: room for them, so that they are told.
