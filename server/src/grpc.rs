@@ -1,4 +1,5 @@
 //! Placeholder.
 
+pub(crate) mod admit;
 pub(crate) mod authorize;
 pub(crate) mod deadline;

@@ -18,6 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, service::Routes, transport::Channel};
+use tonic_types::StatusExt;
 
 use super::{
     handshake::{Handshakes, Outcome},
@@ -222,8 +223,8 @@ async fn whoever_is_not_to_be_trusted_is_refused_with_a_plain_reason() {
         let error = next(&mut handshakes)
             .await
             .result
-            .err()
-            .expect(name)
+            .map(|_| name)
+            .unwrap_err()
             .to_string();
         assert!(error.contains(reason), "{name}: {error:?}");
         client.await.unwrap();
@@ -367,20 +368,29 @@ async fn one_client_has_only_so_many_connections() {
 }
 
 #[tokio::test]
-async fn more_requests_than_a_connection_may_have_are_told_so() {
+async fn more_requests_than_a_client_may_have_are_told_so() {
     let scene = Scene::new();
     let mut configuration = scene.configuration();
-    configuration.limits.max_requests_per_connection = 1;
+    configuration.limits.max_requests_per_client = 1;
     let server = Server::start(&configuration).await;
     let client = scene.authority.client("c", "seedpod:reader");
-    let channel = ClientTls::new(&scene.authority, Some(&client)).channel(server.address);
+    let tls = ClientTls::new(&scene.authority, Some(&client));
+    let channel = tls.channel(server.address);
 
     let first = hang(&channel);
     server.service.hanging.notified().await;
+    // Another connection does not help; another client is not concerned.
+    let status = get_node(&tls.channel(server.address)).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
     assert_eq!(
-        get_node(&channel).await.unwrap_err().code(),
-        Code::ResourceExhausted
+        status.get_details_error_info().unwrap().reason,
+        "TOO_MANY_REQUESTS"
     );
+    assert!(status.get_details_retry_info().is_some());
+    let other = scene.authority.client("other", "seedpod:reader");
+    get_node(&ClientTls::new(&scene.authority, Some(&other)).channel(server.address))
+        .await
+        .unwrap();
 
     server.service.release.notify_one();
     first.await.unwrap().unwrap();

@@ -11,7 +11,6 @@ use super::Started;
 use crate::{config::Configuration, http::Observed, metrics::Metrics, node::Problem};
 
 /// Opens the store, starts the actor and the projection, and gives their services.
-#[expect(clippy::unused_async, reason = "opening the store awaits")]
 pub(super) async fn start(
     _configuration: &Configuration,
     _metrics: Metrics,

@@ -18,7 +18,7 @@ struct FakeNode {
 impl Observed for FakeNode {
     async fn alive(&self) {
         if self.stuck.load(Ordering::Relaxed) {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
