@@ -1,0 +1,60 @@
+//! The measurements, one module each.
+
+mod by_hand;
+mod cold;
+mod durable;
+mod first_line;
+mod memory;
+mod replace;
+mod start;
+mod warm;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::bench::Bench;
+use crate::report::Row;
+
+/// A row of the table, in the table's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Measurement {
+    /// A durable injection of seven pods, against the bare system calls
+    Durable,
+    /// From the call to the container's first line, against mv
+    FirstLine,
+    /// The same with the daemon's start, against the start of etcd and kube-apiserver
+    Cold,
+    /// The same, against a running kube-apiserver
+    Warm,
+    /// Resident memory with 50 pods
+    Memory,
+    /// From the start of the program to the first answer
+    Start,
+    /// Replacing a running pod, against overwriting its manifest
+    Replace,
+}
+
+impl Measurement {
+    /// The order in which they are taken: those first that a running API server or many pods would disturb.
+    pub(crate) const ORDER: [Self; 7] = [
+        Self::Durable,
+        Self::FirstLine,
+        Self::Replace,
+        Self::Start,
+        Self::Cold,
+        Self::Warm,
+        Self::Memory,
+    ];
+
+    pub(crate) fn take(self, bench: &Bench) -> Result<Row> {
+        match self {
+            Self::Durable => durable::measure(bench),
+            Self::FirstLine => first_line::measure(bench),
+            Self::Cold => cold::measure(bench),
+            Self::Warm => warm::measure(bench),
+            Self::Memory => memory::measure(bench),
+            Self::Start => start::measure(bench),
+            Self::Replace => replace::measure(bench),
+        }
+    }
+}

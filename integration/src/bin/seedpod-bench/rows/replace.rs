@@ -1,0 +1,119 @@
+//! Replacing a running pod with nudges, against overwriting its manifest and waiting.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use seedpod_client::InjectPods;
+use seedpod_integration::Node;
+use serde_json::Value;
+
+use super::by_hand::{rendered, stage};
+use crate::bench::Bench;
+use crate::daemon::{Daemon, Injection};
+use crate::logs::{first_line, since};
+use crate::nodes::{move_in, wait_static_workers, wait_stopped};
+use crate::pods::small;
+use crate::report::{Goal, Row, Unit};
+use crate::stats::Samples;
+
+const BUNDLE: &str = "replace";
+/// Replacements of ours for each one by hand, which takes ten times as long and more.
+const OURS_PER_OTHER: usize = 5;
+
+pub(super) fn measure(bench: &Bench) -> Result<Row> {
+    let node = bench.nodes.standalone()?;
+    let folder = bench.folder("replace")?;
+    let mut daemon = Daemon::on_node(&bench.program, &folder, node)?;
+    daemon.start()?;
+
+    let mut running = inject(&daemon, node, 0)?.0;
+    let pod = running.injected.bundle.pods.first();
+    let file = &pod.context("the bundle has no pod")?.file;
+    let mut other = Overwritten::start(node, &folder, rendered(&daemon, file)?)?;
+    let (mut ours, mut alternative) = (Samples::default(), Samples::default());
+    let mut generation = 0;
+    for _ in 0..bench.repetitions(5, 2) {
+        for _ in 0..OURS_PER_OTHER {
+            generation += 1;
+            let (next, line) = inject(&daemon, node, generation)?;
+            wait_stopped(node, running.uid()?)?;
+            running = next;
+            ours.push_ms(line);
+        }
+        generation += 1;
+        alternative.push_ms(other.overwrite(generation)?);
+    }
+    daemon.remove(BUNDLE)?;
+    other.remove()?;
+    wait_static_workers(node, 0)?;
+    daemon.stop()?;
+    Ok(Row {
+        name: "replace a running pod: RPC -> new container's first line",
+        alternative_name: "overwriting the manifest by hand",
+        unit: Unit::Milliseconds,
+        ours,
+        alternative,
+        goal: Goal::AtMost(1300.0),
+        how: "the container ends at once on SIGTERM; the new pod has a new uid and another environment; standalone \
+              kubelet; from just before the call, or the rename over the old manifest, to containerd's stamp of the new \
+              container's first line. By hand nothing is nudged."
+            .to_owned(),
+    })
+}
+
+/// Injects the pod's next generation and waits until it runs and the node is at rest again.
+fn inject(daemon: &Daemon<'_>, node: &Node, generation: usize) -> Result<(Injection, Duration)> {
+    let request = InjectPods::new(BUNDLE).manifest(small("replaced", generation).to_string());
+    let injection = daemon.inject(&request)?;
+    let line = first_line(&node.pod_logs(), injection.uid()?)?;
+    daemon.wait_running(1)?;
+    let took = since(injection.start, line)?;
+    Ok((injection, took))
+}
+
+/// A static pod whose manifest is overwritten by hand.
+struct Overwritten<'a> {
+    node: &'a Node,
+    folder: &'a Path,
+    template: Value,
+    uid: String,
+}
+
+impl<'a> Overwritten<'a> {
+    const NAME: &'static str = "overwritten";
+
+    fn start(node: &'a Node, folder: &'a Path, template: Value) -> Result<Self> {
+        let mut pod = Self {
+            node,
+            folder,
+            template,
+            uid: String::new(),
+        };
+        pod.overwrite(0)?;
+        Ok(pod)
+    }
+
+    /// Renames a manifest with a new uid over the one that is there, and waits for the new container's first line.
+    fn overwrite(&mut self, generation: usize) -> Result<Duration> {
+        let staged = stage(self.folder, &self.template, Self::NAME, generation)?;
+        let start = move_in(&staged.file, &self.manifest())?;
+        let line = first_line(&self.node.pod_logs(), &staged.uid)?;
+        if !self.uid.is_empty() {
+            wait_stopped(self.node, &self.uid)?;
+        }
+        self.uid = staged.uid;
+        since(start, line)
+    }
+
+    fn remove(self) -> Result<()> {
+        let manifest = self.manifest();
+        std::fs::remove_file(&manifest)
+            .with_context(|| format!("remove {}", manifest.display()))?;
+        wait_stopped(self.node, &self.uid)
+    }
+
+    fn manifest(&self) -> std::path::PathBuf {
+        self.node.manifests().join(format!("{}.json", Self::NAME))
+    }
+}
