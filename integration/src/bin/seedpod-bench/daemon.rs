@@ -197,7 +197,7 @@ impl<'a> Daemon<'a> {
         let request = RemoveBundle::new(bundle).allow_missing(true);
         self.runtime
             .block_on(self.client()?.remove_bundle(&request))?;
-        self.wait_pods("all pods are gone", Some(bundle), |pods| pods.is_empty())
+        self.wait_pods("all pods are gone", Some(bundle), <[Pod]>::is_empty)
     }
 
     /// Waits until all files of the bundle's revision are written and durable.

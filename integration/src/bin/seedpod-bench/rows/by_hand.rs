@@ -21,7 +21,13 @@ pub(super) struct Staged {
 pub(super) fn rendered(daemon: &Daemon<'_>, file: &str) -> Result<Value> {
     let path = daemon.manifest(file);
     let bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
-    serde_json::from_slice(&bytes).with_context(|| format!("read {}", path.display()))
+    let mut pod: Value =
+        serde_json::from_slice(&bytes).with_context(|| format!("read {}", path.display()))?;
+    // With them the daemon would take what runs for a pod of its own that is to go.
+    if let Some(annotations) = pod["metadata"]["annotations"].as_object_mut() {
+        annotations.retain(|key, _| !key.starts_with("seedpod.dev/"));
+    }
+    Ok(pod)
 }
 
 /// Writes the pod under another name and a new uid into a folder of the same file system.
