@@ -25,7 +25,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Row> {
         alternative.push_ms(start + bound.run_pod(&format!("cold-{round}"))?);
     }
     Ok(Row {
-        name: "from nothing to a container's first line",
+        name: "RPC -> container's first line, from nothing",
         alternative_name: "etcd + kube-apiserver, then a pod",
         unit: Unit::Milliseconds,
         ours,

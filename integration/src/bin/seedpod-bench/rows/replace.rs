@@ -31,6 +31,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Row> {
     let pod = running.injected.bundle.pods.first();
     let file = &pod.context("the bundle has no pod")?.file;
     let mut other = Overwritten::start(node, &folder, rendered(&daemon, file)?)?;
+    wait_static_workers(node, 2)?;
     let (mut ours, mut alternative) = (Samples::default(), Samples::default());
     let mut generation = 0;
     for _ in 0..bench.repetitions(5, 2) {
@@ -38,11 +39,13 @@ pub(super) fn measure(bench: &Bench) -> Result<Row> {
             generation += 1;
             let (next, line) = inject(&daemon, node, generation)?;
             wait_stopped(node, running.uid()?)?;
+            wait_static_workers(node, 2)?;
             running = next;
             ours.push_ms(line);
         }
         generation += 1;
         alternative.push_ms(other.overwrite(generation)?);
+        wait_static_workers(node, 2)?;
     }
     daemon.remove(BUNDLE)?;
     other.remove()?;
@@ -56,13 +59,13 @@ pub(super) fn measure(bench: &Bench) -> Result<Row> {
         alternative,
         goal: Goal::AtMost(1300.0),
         how: "the container ends at once on SIGTERM; the new pod has a new uid and another environment; standalone \
-              kubelet; from just before the call, or the rename over the old manifest, to containerd's stamp of the new \
+              kubelet that has ended its work on the pod before; from just before the call, or the rename over the old manifest, to containerd's stamp of the new \
               container's first line. By hand nothing is nudged."
             .to_owned(),
     })
 }
 
-/// Injects the pod's next generation and waits until it runs and the node is at rest again.
+/// Injects the pod's next generation, and waits until the daemon has seen it run and so nudges no more.
 fn inject(daemon: &Daemon<'_>, node: &Node, generation: usize) -> Result<(Injection, Duration)> {
     let request = InjectPods::new(BUNDLE).manifest(small("replaced", generation).to_string());
     let injection = daemon.inject(&request)?;

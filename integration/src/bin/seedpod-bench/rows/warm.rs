@@ -24,7 +24,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Row> {
     }
     daemon.stop()?;
     Ok(Row {
-        name: "RPC -> container's first line",
+        name: "RPC -> container's first line, everything running",
         alternative_name: "a pod through a running kube-apiserver",
         unit: Unit::Milliseconds,
         ours,
