@@ -120,7 +120,7 @@ impl BoundNode {
         wait_until(LIMIT, "the deleted pod is gone", || {
             client.get(&path).is_ok_and(|answer| answer.status == 404)
         })?;
-        wait_stopped(&self.node, uid)?;
+        wait_forgotten(&self.node, uid)?;
         crate::logs::since(start, line)
     }
 
@@ -139,7 +139,7 @@ impl BoundNode {
 }
 
 /// Waits until the runtime runs nothing of a pod any more.
-pub(crate) fn wait_stopped(node: &Node, uid: &str) -> Result<()> {
+fn wait_stopped(node: &Node, uid: &str) -> Result<()> {
     wait_until(LIMIT, &format!("nothing of pod {uid} runs"), || {
         node.containers().is_ok_and(|containers| {
             !containers
@@ -149,8 +149,17 @@ pub(crate) fn wait_stopped(node: &Node, uid: &str) -> Result<()> {
     })
 }
 
-/// Waits until the kubelet works on exactly this many static pods, so that the end of an earlier one does not disturb
+/// Waits until a pod is gone from the runtime and the kubelet has cleaned up after it, so that its end does not disturb
 /// what is measured next.
+pub(crate) fn wait_forgotten(node: &Node, uid: &str) -> Result<()> {
+    wait_stopped(node, uid)?;
+    let folder = node.kubelet_root().join("pods").join(uid);
+    let what = format!("the kubelet has removed {}", folder.display());
+    wait_until(LIMIT, &what, || !folder.exists())
+}
+
+/// Waits until the kubelet works on exactly this many static pods. It counts them every two seconds only, so that this
+/// alone does not tell that it is at rest.
 pub(crate) fn wait_static_workers(node: &Node, count: usize) -> Result<()> {
     let what = format!("the kubelet works on {count} static pods");
     wait_until(LIMIT, &what, || {

@@ -12,7 +12,7 @@ use super::by_hand::{rendered, stage};
 use crate::bench::Bench;
 use crate::daemon::{Daemon, Injection};
 use crate::logs::{first_line, since};
-use crate::nodes::{move_in, wait_static_workers, wait_stopped};
+use crate::nodes::{move_in, wait_forgotten, wait_static_workers};
 use crate::pods::small;
 use crate::report::{Goal, Row, Unit};
 use crate::stats::Samples;
@@ -85,7 +85,7 @@ pub(super) fn run_injected(daemon: &Daemon<'_>, node: &Node, name: &str) -> Resu
     let line = first_line(&node.pod_logs(), injection.uid()?)?;
     let manifest = rendered(daemon, file(&injection)?)?;
     daemon.remove(BUNDLE)?;
-    wait_stopped(node, injection.uid()?)?;
+    wait_forgotten(node, injection.uid()?)?;
     wait_static_workers(node, 0)?;
     let times = Times {
         call: injection.took,
@@ -107,7 +107,7 @@ fn run_moved(node: &Node, folder: &Path, template: &Value, name: &str) -> Result
     let start = move_in(&staged.file, &manifest)?;
     let line = first_line(&node.pod_logs(), &staged.uid)?;
     std::fs::remove_file(&manifest).with_context(|| format!("remove {}", manifest.display()))?;
-    wait_stopped(node, &staged.uid)?;
+    wait_forgotten(node, &staged.uid)?;
     wait_static_workers(node, 0)?;
     since(start, line)
 }

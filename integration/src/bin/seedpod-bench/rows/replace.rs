@@ -12,7 +12,7 @@ use super::by_hand::{rendered, stage};
 use crate::bench::Bench;
 use crate::daemon::{Daemon, Injection};
 use crate::logs::{first_line, since};
-use crate::nodes::{move_in, wait_static_workers, wait_stopped};
+use crate::nodes::{move_in, wait_forgotten, wait_static_workers};
 use crate::pods::small;
 use crate::report::{Goal, Row, Unit};
 use crate::stats::Samples;
@@ -38,7 +38,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Row> {
         for _ in 0..OURS_PER_OTHER {
             generation += 1;
             let (next, line) = inject(&daemon, node, generation)?;
-            wait_stopped(node, running.uid()?)?;
+            wait_forgotten(node, running.uid()?)?;
             wait_static_workers(node, 2)?;
             running = next;
             ours.push_ms(line);
@@ -103,7 +103,7 @@ impl<'a> Overwritten<'a> {
         let start = move_in(&staged.file, &self.manifest())?;
         let line = first_line(&self.node.pod_logs(), &staged.uid)?;
         if !self.uid.is_empty() {
-            wait_stopped(self.node, &self.uid)?;
+            wait_forgotten(self.node, &self.uid)?;
         }
         self.uid = staged.uid;
         since(start, line)
@@ -113,7 +113,7 @@ impl<'a> Overwritten<'a> {
         let manifest = self.manifest();
         std::fs::remove_file(&manifest)
             .with_context(|| format!("remove {}", manifest.display()))?;
-        wait_stopped(self.node, &self.uid)
+        wait_forgotten(self.node, &self.uid)
     }
 
     fn manifest(&self) -> std::path::PathBuf {
