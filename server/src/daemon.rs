@@ -86,15 +86,15 @@ async fn compose<O: Observed>(
 
     let (reporter, health) = tonic_health::server::health_reporter();
     let routes = routes.add_service(health);
-    let (stop, stop_watching) = (CancellationToken::new(), CancellationToken::new());
+    let [stop_health, stop, stop_watching] = [(); 3].map(|()| CancellationToken::new());
     let (ready, readiness) = watch::channel(*serving.borrow());
-    let mut tasks = JoinSet::new();
-    tasks.spawn(supervision::follow_health(
+    let mut health = tokio::spawn(supervision::follow_health(
         reporter,
         serving,
         ready,
-        stop.clone(),
+        stop_health.clone(),
     ));
+    let mut tasks = JoinSet::new();
     tasks.spawn(supervision::watchdog(
         observed.clone(),
         stop_watching.clone(),
@@ -124,6 +124,7 @@ async fn compose<O: Observed>(
         () = shutdown => None,
         result = &mut grpc => Some(flatten(result).err().context_or("gRPC serving ended by itself")),
         result = &mut ended => Some(result.err().context_or("the node ended by itself")),
+        result = &mut health => Some(result.err().context_or("health ended by itself")),
         Some(result) = tasks.join_next() => Some(result.err().context_or("a task ended by itself")),
     };
     if let Some(error) = &failure {
@@ -136,7 +137,17 @@ async fn compose<O: Observed>(
     }
 
     supervision::notify(&[sd_notify::NotifyState::Stopping]);
+    // Whoever asks for health hears of the end before connections are wound up.
+    stop_health.cancel();
+    let reporter = if health.is_finished() {
+        None
+    } else {
+        health.await.ok()
+    };
     stop.cancel();
+    if let Some(reporter) = reporter {
+        supervision::end_watches(reporter).await;
+    }
     if !grpc.is_finished() {
         flatten(grpc.await)?;
     }
