@@ -120,23 +120,26 @@ async fn compose<O: Observed>(
     supervision::notify(&[sd_notify::NotifyState::Ready]);
 
     // What ends by itself ends the daemon, and the service manager starts it anew: half a daemon is worse than none.
+    let mut node_ended = false;
     let failure = tokio::select! {
         () = shutdown => None,
         result = &mut grpc => Some(flatten(result).err().context_or("gRPC serving ended by itself")),
-        result = &mut ended => Some(result.err().context_or("the node ended by itself")),
+        result = &mut ended => {
+            node_ended = true;
+            Some(result.err().context_or("the node ended by itself"))
+        }
         result = &mut health => Some(result.err().context_or("health ended by itself")),
         Some(result) = tasks.join_next() => Some(result.err().context_or("a task ended by itself")),
     };
-    if let Some(error) = &failure {
-        error!(
+    match &failure {
+        None => info!("stopping"),
+        Some(error) => error!(
             error = format!("{error:#}"),
             "stopping because of a failure"
-        );
-    } else {
-        info!("stopping");
+        ),
     }
-
     supervision::notify(&[sd_notify::NotifyState::Stopping]);
+
     // Whoever asks for health hears of the end before connections are wound up.
     stop_health.cancel();
     let reporter = if health.is_finished() {
@@ -148,23 +151,27 @@ async fn compose<O: Observed>(
     if let Some(reporter) = reporter {
         supervision::end_watches(reporter).await;
     }
-    if !grpc.is_finished() {
-        flatten(grpc.await)?;
-    }
+    let served = if grpc.is_finished() {
+        Ok(())
+    } else {
+        flatten(grpc.await)
+    };
+
+    // Nobody asks for anything any more.
     stop_node.cancel();
-    match failure {
-        Some(error) => Err(error),
-        None => {
-            let stopped = tokio::time::timeout(NODE_STOP_TIMEOUT, &mut ended).await;
-            stop_watching.cancel();
-            stopped.context("the node did not stop in time")??;
-            while let Some(task) = tasks.join_next().await {
-                task.context("a task failed")?;
-            }
-            info!("stopped");
-            Ok(())
-        }
-    }
+    let stopped = if node_ended {
+        Ok(())
+    } else {
+        let stopped = tokio::time::timeout(NODE_STOP_TIMEOUT, ended).await;
+        stopped.context("the node did not stop in time").flatten()
+    };
+    stop_watching.cancel();
+    while tasks.join_next().await.is_some() {}
+
+    // What failed first tells most.
+    failure.map_or(Ok(()), Err).and(served).and(stopped)?;
+    info!("stopped");
+    Ok(())
 }
 
 fn flatten<E: Error + Send + Sync + 'static>(
