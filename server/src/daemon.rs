@@ -23,8 +23,8 @@ use crate::{
     metrics::Metrics,
 };
 
-pub use logging::init_logging;
-pub use supervision::termination;
+pub(crate) use logging::init_logging;
+pub(crate) use supervision::termination;
 
 /// How long the node may take to stop when nothing is asked of it any more.
 const NODE_STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,7 +57,7 @@ pub async fn run(
 ///
 /// # Errors
 /// What is wrong with the TLS files.
-pub fn check(configuration: &Configuration) -> anyhow::Result<()> {
+pub(crate) fn check(configuration: &Configuration) -> anyhow::Result<()> {
     if let Some(listen) = &configuration.listen {
         access::Credentials::load(&listen.tls)?;
     }

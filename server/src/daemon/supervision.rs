@@ -63,6 +63,12 @@ async fn report(reporter: &HealthReporter, ready: &watch::Sender<bool>, serving:
         reporter.set_service_status(service, status).await;
     }
     ready.send_replace(serving);
+    // What `systemctl status` shows.
+    notify(&[NotifyState::Status(if serving {
+        "serving"
+    } else {
+        "not serving"
+    })]);
 }
 
 /// Ends the Watch streams of health, which would otherwise hold up the drain for all of its time. They still give
@@ -104,7 +110,7 @@ pub(super) fn notify(state: &[NotifyState<'_>]) {
 ///
 /// # Errors
 /// When the signals cannot be listened to.
-pub fn termination() -> io::Result<impl Future<Output = ()>> {
+pub(crate) fn termination() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
