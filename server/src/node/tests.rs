@@ -326,7 +326,10 @@ async fn a_removed_pod_is_listed_until_the_runtime_says_that_it_stopped() {
         .await
         .expect("remove");
     until("the file is gone", || !h.file("a").exists()).await;
-    until("listed as removing", || h.phase("a") == Some(ProjectionPhase::Removing)).await;
+    until("listed as removing", || {
+        h.phase("a") == Some(ProjectionPhase::Removing)
+    })
+    .await;
     h.runtime().runs(&[]);
     until("forgotten", || h.phase("a").is_none()).await;
     let again = h.handle().remove(name, None).await.expect_err("gone");

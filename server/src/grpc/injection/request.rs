@@ -278,6 +278,6 @@ mod tests {
             .request
             .unwrap()
             .fingerprint;
-        assert_eq!(found.to_string(), "sha256:FILL");
+        assert_eq!(found.to_string(), "sha256:451f62f6897d99da924a3862ab3ffa857f8a89ef81328af0fbc9414ebb7d2e9f");
     }
 }
