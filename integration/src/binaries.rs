@@ -154,10 +154,15 @@ impl Tool {
 /// Fails when the environment variable names no program, when Go is missing, or when the build fails.
 pub fn find(tool: Tool) -> Result<PathBuf> {
     if let Some(path) = std::env::var_os(tool.variable()) {
-        let path = PathBuf::from(path);
-        let path = path
-            .canonicalize()
-            .with_context(|| format!("{}={}", tool.variable(), path.display()))?;
+        // No symbolic link is followed: containerd knows its shim by the name of the file.
+        let path = std::path::absolute(&path).context("find the current folder")?;
+        if !path.is_file() {
+            bail!(
+                "{}={}: there is no such file",
+                tool.variable(),
+                path.display()
+            );
+        }
         return Ok(path);
     }
     let module = Module::open(tool.module())?;

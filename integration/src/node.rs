@@ -230,8 +230,11 @@ impl Node {
     /// The recorded processes of a folder's node, whether they still run or not.
     ///
     /// # Errors
-    /// Fails when there is no such folder.
+    /// Fails when the folder can't be looked at.
     pub fn recorded(dir: &Path) -> Result<Option<BTreeMap<String, ProcessRecord>>> {
+        if !dir.exists() {
+            return Ok(None);
+        }
         let layout = Layout::of(dir)?;
         Ok(State::read(&layout.state_file()).map(|state| state.processes))
     }
@@ -330,7 +333,11 @@ impl Node {
         let launch = Launch {
             program,
             args,
-            env: [("PATH".to_owned(), start::search_path())].into(),
+            env: [(
+                "PATH".to_owned(),
+                start::search_path(&self.tool("containerd-shim-runc-v2")?),
+            )]
+            .into(),
             log: self.layout.log(name),
             cgroup_procs: self.cgroup.procs(),
             namespace_of,

@@ -4,10 +4,12 @@
 //! between the messages and our types, `reason` and `status` make errors, `bare` completes those that are not ours,
 //! `audit` writes who changed what, and `authorize` stands before all of it.
 
+pub(crate) mod admit;
 mod audit;
 pub(crate) mod authorize;
 mod bare;
 mod convert;
+pub(crate) mod deadline;
 mod injection;
 mod node;
 mod page;

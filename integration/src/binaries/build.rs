@@ -160,7 +160,8 @@ fn follow(step: &mut Step, lines: &Receiver<String>) -> Vec<String> {
         }
         let detail = match all.last() {
             Some(line) if line.starts_with("go: ") => line.clone(),
-            // With nothing left to compile, Go links, which it does without a word.
+            // Go loads packages, takes compiled ones from its own cache and links without a word.
+            _ if compiled == 0 => "loading or linking packages".to_owned(),
             _ => format!("{compiled} packages compiled"),
         };
         step.at(&detail);

@@ -75,16 +75,12 @@ disabled_plugins = ["io.containerd.nri.v1.nri"]
   # Without CAP_SYS_RESOURCE no sandbox could have the score that it should have.
   restrict_oom_score_adj = true
   netns_mounts_under_state_dir = true
-  disable_tcp_service = false
-  stream_server_address = "127.0.0.1"
-  stream_server_port = "0"
   [plugins."io.containerd.cri.v1.runtime".cni]
     bin_dirs = [{plugins}]
     conf_dir = {cni}
     use_internal_loopback = true
   [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
-    runtime_path = {shim}
     [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
       BinaryName = {runc}
       Root = {runc_root}
@@ -101,7 +97,6 @@ disabled_plugins = ["io.containerd.nri.v1.nri"]
             opt = quote(&folder.join("opt")),
             plugins = quote(Path::new(CNI_PLUGINS)),
             cni = quote(&self.layout.cni()),
-            shim = quote(&self.tool("containerd-shim-runc-v2")?),
             runc = quote(&runc),
             runc_root = quote(&folder.join("runc")),
             pause = images::PAUSE,

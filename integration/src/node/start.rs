@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail};
@@ -156,10 +156,13 @@ pub(super) fn lock(layout: &Layout) -> Result<File> {
     Ok(file)
 }
 
-/// `PATH` with the folders for administrators, where runc and ip are.
-pub(super) fn search_path() -> String {
+/// `PATH` with the shim's folder before it, and the folders for administrators behind it.
+///
+/// A restarted containerd looks for the shim of what runs in `PATH` alone, whatever is configured.
+pub(super) fn search_path(shim: &Path) -> String {
     let path = std::env::var("PATH").unwrap_or_default();
-    format!("{path}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin")
+    let folder = shim.parent().unwrap_or(Path::new("/usr/bin")).display();
+    format!("{folder}:{path}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin")
 }
 
 fn tools(api_server: bool) -> Result<BTreeMap<String, PathBuf>> {
