@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-pub use api_server::ApiServer;
+pub use api_server::{ApiServer, ApiServerStart};
 
 use crate::cgroup::Cgroup;
 use crate::ctr::{Container, Ctr};
@@ -191,12 +191,18 @@ impl Node {
         self.ctr()?.import(file)
     }
 
-    /// The log of a pod's container since its last restart, or nothing while there is none.
+    /// The log of a static pod's container since its last restart, or nothing before its first line.
     ///
     /// `pod` is the name in the manifest, without the node's.
     #[must_use]
     pub fn container_log(&self, namespace: &str, pod: &str, container: &str) -> Option<String> {
-        let prefix = format!("{namespace}_{pod}-{}_", self.name());
+        self.api_pod_log(namespace, &format!("{pod}-{}", self.name()), container)
+    }
+
+    /// As [`Node::container_log`], for a pod of the API server, which has no node's name behind its own.
+    #[must_use]
+    pub fn api_pod_log(&self, namespace: &str, pod: &str, container: &str) -> Option<String> {
+        let prefix = format!("{namespace}_{pod}_");
         let folders = std::fs::read_dir(self.pod_logs()).ok()?;
         let mut logs: Vec<PathBuf> = folders
             .flatten()
@@ -204,9 +210,8 @@ impl Node {
             .filter_map(|folder| newest_log(&folder.path().join(container)))
             .collect();
         logs.sort_by_key(|log| log.metadata().and_then(|data| data.modified()).ok());
-        std::fs::read_to_string(logs.last()?)
-            .ok()
-            .map(|text| without_prefixes(&text))
+        let text = std::fs::read_to_string(logs.last()?).ok()?;
+        Some(without_prefixes(&text)).filter(|text| !text.is_empty())
     }
 
     /// Waits for the first line that a pod's container prints, and returns it.
