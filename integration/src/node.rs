@@ -45,11 +45,12 @@ pub struct NodeOptions {
     pub api_server: bool,
 }
 
-/// A running node. It ends with this value, or with this process.
+/// A running node. One of [`Node::start`] ends with this value, or with this process.
 ///
 /// # Guarantees
 /// When the value is dropped, no process, mount, network interface and cgroup of the node is left, and
-/// none of the files that the rig made. The same is so after [`Node::detach`] and [`Node::destroy`].
+/// none of the files that the rig made. The same is so after [`Node::destroy`].
+/// A node of [`Node::start_detached`] runs on until then.
 #[derive(Debug)]
 pub struct Node {
     layout: Layout,
