@@ -30,6 +30,7 @@ pub(crate) fn main() -> ExitCode {
         connection,
         color,
         command,
+        help: _,
     } = Cli::parse();
     color.write_global();
     let result = tokio::runtime::Builder::new_current_thread()

@@ -17,6 +17,7 @@ use tonic::{Request, Response, Status, transport::Channel};
 use crate::{
     Bundle, Endpoint, Error, InjectPods, Injected, Node, Options, Pod, RemoveBundle, RetryPolicy,
     connect,
+    connect::Alert,
     retry::{self, Repeat},
 };
 
@@ -32,6 +33,7 @@ const PAGE_SIZE: i32 = 1000;
 #[derive(Clone)]
 pub struct Client {
     channel: Channel,
+    alert: Alert,
     settings: Arc<Settings>,
 }
 
@@ -63,8 +65,8 @@ impl Client {
             Duration::from_millis(100),
             Duration::from_secs(2),
         );
-        let channel = retry::run(policy, Repeat::Safe, end, || connect::eager(&options)).await?;
-        Ok(Self::new(channel, options))
+        let connected = retry::run(policy, Repeat::Safe, end, || connect::eager(&options)).await?;
+        Ok(Self::new(connected, options))
     }
 
     /// A client that connects with its first call.
@@ -75,7 +77,7 @@ impl Client {
         Ok(Self::new(connect::lazy(&options)?, options))
     }
 
-    fn new(channel: Channel, options: Options) -> Self {
+    fn new((channel, alert): (Channel, Alert), options: Options) -> Self {
         let Options {
             endpoint,
             deadline,
@@ -84,6 +86,7 @@ impl Client {
         } = options;
         Self {
             channel,
+            alert,
             settings: Arc::new(Settings {
                 endpoint,
                 deadline,
@@ -100,6 +103,7 @@ impl Client {
         };
         Self {
             channel: self.channel.clone(),
+            alert: self.alert.clone(),
             settings: Arc::new(settings),
         }
     }
@@ -297,9 +301,13 @@ impl Client {
             async {
                 match answer.await {
                     Ok(Ok(response)) => Ok(response.into_inner()),
-                    Ok(Err(status)) => {
-                        Err(Error::from_status(&status, method, endpoint, *deadline))
-                    }
+                    Ok(Err(status)) => Err(Error::from_status(
+                        &status,
+                        method,
+                        endpoint,
+                        *deadline,
+                        &self.alert,
+                    )),
                     Err(_) => Err(Error::Deadline {
                         method,
                         after: *deadline,

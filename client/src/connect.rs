@@ -1,12 +1,12 @@
 //! From options to a channel: TCP with TLS 1.3, or a Unix socket.
 
-use std::{sync::Arc, time::Duration};
+mod alert;
+mod tls;
+
+use std::{io, sync::Arc, time::Duration};
 
 use hyper_util::rt::TokioIo;
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
-};
+use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
@@ -14,19 +14,21 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Uri};
 
+pub(crate) use alert::Alert;
+use alert::Watched;
+
 use crate::{
     Endpoint, Error, Options,
     error::{BoxError, Seconds},
-    options::Pem,
 };
 
 /// Why an attempt to connect failed. Stands in the chain below tonic's own error, where `error` looks for it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectFailure {
     #[error("{0}")]
-    Io(std::io::Error),
+    Io(io::Error),
     #[error("{0}")]
-    Tls(std::io::Error),
+    Tls(io::Error),
     #[error("the server does not speak HTTP/2 over TLS")]
     NoHttp2,
     #[error("no connection within {}", Seconds(*.0))]
@@ -42,6 +44,7 @@ struct Connector {
     endpoint: Endpoint,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     timeout: Duration,
+    alert: Alert,
 }
 
 impl Connector {
@@ -70,7 +73,11 @@ impl Connector {
                 if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
                     return Err(ConnectFailure::NoHttp2);
                 }
-                Box::new(stream)
+                self.alert.take();
+                Box::new(Watched {
+                    stream,
+                    alert: self.alert.clone(),
+                })
             }
             (Endpoint::Tcp { .. }, None) => {
                 unreachable!("a TCP endpoint is never built without TLS")
@@ -84,22 +91,25 @@ impl Connector {
 ///
 /// # Errors
 /// [`Error::Options`] when certificates are missing or unreadable.
-pub(crate) fn lazy(options: &Options) -> Result<Channel, Error> {
+pub(crate) fn lazy(options: &Options) -> Result<(Channel, Alert), Error> {
     let (endpoint, connector) = parts(options)?;
-    Ok(endpoint
-        .connect_with_connector_lazy(tower::service_fn(move |_: Uri| connector.clone().connect())))
+    let alert = connector.alert.clone();
+    let connect = tower::service_fn(move |_: Uri| connector.clone().connect());
+    Ok((endpoint.connect_with_connector_lazy(connect), alert))
 }
 
 /// A channel that is connected.
 ///
 /// # Errors
 /// As [`lazy`], and [`Error::Connect`] and [`Error::Tls`].
-pub(crate) async fn eager(options: &Options) -> Result<Channel, Error> {
+pub(crate) async fn eager(options: &Options) -> Result<(Channel, Alert), Error> {
     let (endpoint, connector) = parts(options)?;
-    endpoint
-        .connect_with_connector(tower::service_fn(move |_: Uri| connector.clone().connect()))
-        .await
-        .map_err(|error| Error::from_transport(&error, &options.endpoint))
+    let alert = connector.alert.clone();
+    let connect = tower::service_fn(move |_: Uri| connector.clone().connect());
+    match endpoint.connect_with_connector(connect).await {
+        Ok(channel) => Ok((channel, alert)),
+        Err(error) => Err(Error::from_transport(&error, &options.endpoint, &alert)),
+    }
 }
 
 fn parts(options: &Options) -> Result<(tonic::transport::Endpoint, Connector), Error> {
@@ -114,7 +124,7 @@ fn parts(options: &Options) -> Result<(tonic::transport::Endpoint, Connector), E
                     Some(error.into()),
                 )
             })?;
-            let tls = TlsConnector::from(Arc::new(tls_config(options)?));
+            let tls = TlsConnector::from(Arc::new(tls::config(options)?));
             let authority = options.endpoint.to_string();
             (
                 authority.trim_start_matches("https://").to_owned(),
@@ -142,88 +152,9 @@ fn parts(options: &Options) -> Result<(tonic::transport::Endpoint, Connector), E
             endpoint: options.endpoint.clone(),
             tls,
             timeout: options.connect_timeout,
+            alert: Alert::default(),
         },
     ))
-}
-
-fn tls_config(options: &Options) -> Result<ClientConfig, Error> {
-    let ca = required(
-        options.ca.as_ref(),
-        "ca",
-        "the CA of the server's certificate is required over TCP",
-    )?;
-    let chain = required(
-        options.certificate.as_ref(),
-        "certificate",
-        "a client certificate is required over TCP",
-    )?;
-    let key = required(
-        options.key.as_ref(),
-        "key",
-        "the client certificate's key is required over TCP",
-    )?;
-
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(&ca, "ca")? {
-        roots.add(certificate).map_err(|error| {
-            wrong(
-                "ca",
-                "a certificate in it cannot be used".to_owned(),
-                Some(error.into()),
-            )
-        })?;
-    }
-    let chain = certificates(&chain, "certificate")?;
-    // The cause is left out: it could quote the file.
-    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| {
-        wrong(
-            "key",
-            "there is no private key in PEM form in it".to_owned(),
-            None,
-        )
-    })?;
-
-    // The provider is named, since a process may hold several and has no default until somebody installs one.
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|error| {
-            wrong(
-                "tls",
-                "TLS 1.3 is not available".to_owned(),
-                Some(error.into()),
-            )
-        })?
-        .with_root_certificates(roots)
-        .with_client_auth_cert(chain, key)
-        .map_err(|error| {
-            wrong(
-                "key",
-                "it does not fit the client certificate".to_owned(),
-                Some(error.into()),
-            )
-        })?;
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(config)
-}
-
-fn required(pem: Option<&Pem>, option: &'static str, message: &str) -> Result<Vec<u8>, Error> {
-    pem.ok_or_else(|| wrong(option, message.to_owned(), None))?
-        .read(option)
-}
-
-fn certificates(pem: &[u8], option: &'static str) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .map_err(|error| wrong(option, "it is not PEM".to_owned(), Some(error.into())))?;
-    if found.is_empty() {
-        return Err(wrong(
-            option,
-            "there is no certificate in PEM form in it".to_owned(),
-            None,
-        ));
-    }
-    Ok(found)
 }
 
 fn wrong(option: &'static str, message: String, source: Option<BoxError>) -> Error {

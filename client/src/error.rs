@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, error::Error as StdError, fmt, time::Duration};
 use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt;
 
-use crate::{Endpoint, connect::ConnectFailure};
+use crate::{
+    Endpoint,
+    connect::{Alert, ConnectFailure},
+};
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -157,6 +160,7 @@ impl Error {
         method: &'static str,
         endpoint: &Endpoint,
         after: Duration,
+        alert: &Alert,
     ) -> Self {
         // A status that the server sent has no source; one that tonic made up from a failure here has.
         if let Some(source) = status.source() {
@@ -172,10 +176,16 @@ impl Error {
                     endpoint: endpoint.clone(),
                     source: innermost(status),
                 },
-                Origin::Connection => Self::Broken {
-                    endpoint: endpoint.clone(),
-                    method,
-                    source: innermost(status),
+                Origin::Connection => match alert.take() {
+                    Some(source) => Self::Tls {
+                        endpoint: endpoint.clone(),
+                        source: source.into(),
+                    },
+                    None => Self::Broken {
+                        endpoint: endpoint.clone(),
+                        method,
+                        source: innermost(status),
+                    },
                 },
             };
         }
@@ -214,7 +224,17 @@ impl Error {
     }
 
     /// An error of the first connection.
-    pub(crate) fn from_transport(error: &tonic::transport::Error, endpoint: &Endpoint) -> Self {
+    pub(crate) fn from_transport(
+        error: &tonic::transport::Error,
+        endpoint: &Endpoint,
+        alert: &Alert,
+    ) -> Self {
+        if let Some(source) = alert.take() {
+            return Self::Tls {
+                endpoint: endpoint.clone(),
+                source: source.into(),
+            };
+        }
         match origin(error) {
             Origin::Tls => Self::Tls {
                 endpoint: endpoint.clone(),

@@ -13,6 +13,9 @@ use crate::{Bundle, Client, Error, Pod, PodState, error::Seconds};
 /// The first pause between two looks; each further one is half as long again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
+/// The least time that a look is given, also the last one: what it shows is what the wait ends with.
+const SHORTEST_LOOK: Duration = Duration::from_secs(1);
+
 /// The longest pause between two looks.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -227,7 +230,10 @@ impl<'a> Watch<'a> {
 
     /// The client, with no more time for a call than is left here.
     fn client(&self) -> Client {
-        let left = self.end.saturating_duration_since(Instant::now());
+        let left = self
+            .end
+            .saturating_duration_since(Instant::now())
+            .max(SHORTEST_LOOK);
         self.client.with_deadline(left.min(self.client.deadline()))
     }
 

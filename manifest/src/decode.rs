@@ -18,6 +18,8 @@ use crate::{Reason, field::OwnedSegment};
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) documents: Vec<Node>,
+    /// Whether an empty document stands before them.
+    pub(crate) starts_empty: bool,
     /// What is wrong within the documents, which could be read nevertheless.
     pub(crate) faults: Vec<Fault>,
     /// What ended the reading before the end of the text.
@@ -75,9 +77,11 @@ fn read_any(text: &str, budget: &mut Budget) -> Outcome {
     as_json
 }
 
-/// Reads the first document only, and takes what comes before the first fault in a later one.
+/// Reads the first document only, whatever comes after it. `None` when it is empty or unreadable.
 pub(crate) fn read_first(text: &str, budget: &mut Budget) -> Option<Node> {
     let outcome = read(text, budget);
-    let mut documents = outcome.documents.into_iter();
-    documents.next()
+    if outcome.starts_empty {
+        return None;
+    }
+    outcome.documents.into_iter().next()
 }

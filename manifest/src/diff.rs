@@ -94,8 +94,9 @@ fn mask(mut old: Option<&mut Value>, new: Option<&mut Value>) {
     }
 }
 
-/// What tells one variable from the others: the list and name of its container, and its own name.
-type Place = (&'static str, String, String);
+/// What tells one variable from the others: the list and name of its container, its own name, and how many of this name
+/// stand before it.
+type Place = (&'static str, String, String, usize);
 
 fn each_secret(pod: &mut Value, mut visit: impl FnMut(Place, &mut Value)) {
     for list in ["initContainers", "containers", "ephemeralContainers"] {
@@ -105,14 +106,17 @@ fn each_secret(pod: &mut Value, mut visit: impl FnMut(Place, &mut Value)) {
             .and_then(Value::as_array_mut);
         for container in containers.into_iter().flatten() {
             let container_name = container["name"].as_str().unwrap_or_default().to_owned();
+            let mut seen: Vec<String> = Vec::new();
             let variables = container.get_mut("env").and_then(Value::as_array_mut);
             for variable in variables.into_iter().flatten() {
                 let name = variable["name"].as_str().unwrap_or_default().to_owned();
                 if !is_secret(&name) {
                     continue;
                 }
+                let before = seen.iter().filter(|other| **other == name).count();
+                seen.push(name.clone());
                 if let Some(value) = variable.get_mut("value").filter(|value| !value.is_null()) {
-                    visit((list, container_name.clone(), name), value);
+                    visit((list, container_name.clone(), name, before), value);
                 }
             }
         }

@@ -15,7 +15,8 @@ mod role;
 mod serve;
 mod tls;
 
-pub(crate) use identity::{Identity, Peer};
+pub(crate) use admission::{Admissions, Full};
+pub(crate) use identity::Identity;
 pub(crate) use listen::Listeners;
 pub(crate) use role::{Role, Rule, TABLE, rule_for};
 pub(crate) use serve::serve;

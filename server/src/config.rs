@@ -106,8 +106,10 @@ pub struct Limits {
     pub max_bundle_bytes: usize,
     /// How long a request may take, whatever deadline its client sets.
     pub request_timeout: Duration,
-    /// The most requests that one connection may have in flight.
-    pub max_requests_per_connection: u32,
+    /// The most requests in flight. Each may hold several times `max_bundle_bytes` in memory.
+    pub max_requests: usize,
+    /// The most requests in flight of one client certificate's name or one local user.
+    pub max_requests_per_client: usize,
     /// The most connections, counted for TCP and for the Unix socket each.
     pub max_connections: usize,
     /// The most connections of one client certificate's name or one local user.
@@ -136,7 +138,8 @@ impl Default for Limits {
             max_pods_per_bundle: 64,
             max_bundle_bytes: 4 * 1024 * 1024,
             request_timeout: Duration::from_secs(30),
-            max_requests_per_connection: 16,
+            max_requests: 32,
+            max_requests_per_client: 8,
             max_connections: 128,
             max_connections_per_client: 32,
             max_connection_age: Duration::from_secs(60 * 60),

@@ -7,7 +7,7 @@ mod logging;
 mod node;
 mod supervision;
 
-use std::{error::Error, fmt::Write, time::Duration};
+use std::{error::Error, time::Duration};
 
 use anyhow::{Context, bail};
 use futures_util::future::BoxFuture;

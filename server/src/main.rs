@@ -10,7 +10,7 @@ use seedpod_server::{Configuration, DEFAULT_PATH};
 #[command(name = "seedpodd", version)]
 struct Args {
     /// The configuration file
-    #[arg(long, value_name = "FILE", env = "SEEDPOD_CONFIG", default_value = DEFAULT_PATH)]
+    #[arg(long, value_name = "FILE", env = "SEEDPODD_CONFIG", default_value = DEFAULT_PATH)]
     config: PathBuf,
     /// Only check the configuration file and the TLS files that it names
     #[arg(long)]

@@ -13,7 +13,7 @@ use seedpod_manifest::{BundleName, Checked, Digest, HostPort, PodKey, Violation,
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::actor::Command;
-pub(crate) use self::actor::{StartError, start};
+pub(crate) use self::actor::start;
 use crate::{
     projection::{Directory, ProjectionView},
     runtime_cri::Sandbox,
@@ -323,13 +323,13 @@ impl NodeHandle {
             })
     }
 
-    /// Whether the actor answers within the time.
-    pub(crate) async fn is_alive(&self, within: Duration) -> bool {
+    /// Resolves when the actor has answered; never when it is gone.
+    pub(crate) async fn alive(&self) {
         let (answer, answered) = oneshot::channel();
-        let ask = async {
-            self.commands.send(Command::Ping(answer)).await.is_ok() && answered.await.is_ok()
-        };
-        tokio::time::timeout(within, ask).await.unwrap_or(false)
+        let asked = self.commands.send(Command::Ping(answer)).await;
+        if asked.is_err() || answered.await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// What is committed.

@@ -8,7 +8,7 @@ mod join;
 
 use jiff::Timestamp;
 
-pub(crate) use client::{CriRuntime, EndpointError};
+pub(crate) use client::CriRuntime;
 
 /// A pod sandbox and its containers, as the runtime reports them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,10 +104,4 @@ impl RuntimeError {
 pub(crate) trait Runtime: Clone + Send + Sync + 'static {
     /// All pod sandboxes that the kubelet made, with their containers. Exited ones may be listed too.
     fn sandboxes(&self) -> impl Future<Output = Result<Vec<Sandbox>, RuntimeError>> + Send;
-
-    /// Stops the sandbox and all of its containers at once. OK when it is stopped already.
-    fn stop_sandbox(&self, id: &str) -> impl Future<Output = Result<(), RuntimeError>> + Send;
-
-    /// Whether the image is on the node.
-    fn has_image(&self, image: &str) -> impl Future<Output = Result<bool, RuntimeError>> + Send;
 }

@@ -4,6 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+/// As clap's own, with the explanation between the first line and the usage, where one looks for it.
+const TEMPLATE: &str =
+    "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done (for --dry-run also when there are changes)
@@ -13,15 +17,25 @@ Exit codes:
   4  the node cannot be reached, or the TLS handshake failed
 
 Environment:
-  Each connection option can be given as SEEDPOD_..., as shown with it. NO_COLOR turns colours off.";
+  SEEDPOD_CONFIG, SEEDPOD_CONTEXT, SEEDPOD_ENDPOINT, SEEDPOD_CA_FILE, SEEDPOD_CERT_FILE,
+  SEEDPOD_KEY_FILE, SEEDPOD_SERVER_NAME, SEEDPOD_REQUEST_TIMEOUT stand for the options of these
+  names, which win over them. NO_COLOR turns colours off.";
 
-/// Puts pods on a kubelet that has no API server
-///
-/// Talks to seedpodd on a node: over mutual TLS from anywhere, or over its Unix socket on the node itself.
-/// Where to is told by --endpoint and its companions, or by a context of the configuration file
-/// (~/.config/seedpod/config.yaml); with neither, it is unix:///run/seedpod/seedpod.sock.
+/// Put pods on a kubelet that has no API server
 #[derive(Debug, Parser)]
-#[command(name = "seedpod", version, after_help = EXIT_CODES, max_term_width = 100, propagate_version = false)]
+#[command(
+    name = "seedpod",
+    version,
+    before_help = "\
+Talks to seedpodd on a node: over mutual TLS from anywhere, or over its Unix socket on the node
+itself. Where to is told by --endpoint and its companions, or by a context of the configuration
+file; with neither, it is unix:///run/seedpod/seedpod.sock.",
+    after_help = EXIT_CODES,
+    help_template = TEMPLATE,
+    max_term_width = 100,
+    disable_help_flag = true,
+    disable_help_subcommand = true
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
@@ -36,6 +50,11 @@ pub(crate) struct Cli {
     )]
     pub(crate) color: Color,
 
+    // One compact form for -h and --help: the long one is a page per option.
+    /// Print help
+    #[arg(short, long, global = true, action = clap::ArgAction::HelpShort, help_heading = "Global options")]
+    pub(crate) help: Option<bool>,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -44,22 +63,22 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connection options")]
 pub(crate) struct ConnectionArgs {
-    /// The configuration file [default: ~/.config/seedpod/config.yaml]
+    /// The configuration file, instead of ~/.config/seedpod/config.yaml
     #[arg(
         long,
         global = true,
         env = "SEEDPOD_CONFIG",
-        hide_env_values = true,
+        hide_env = true,
         value_name = "FILE"
     )]
     pub(crate) config: Option<PathBuf>,
 
-    /// The context of the configuration file, instead of its current one
+    /// The context to use, instead of the current one
     #[arg(
         long,
         global = true,
         env = "SEEDPOD_CONTEXT",
-        hide_env_values = true,
+        hide_env = true,
         value_name = "NAME"
     )]
     pub(crate) context: Option<String>,
@@ -69,7 +88,7 @@ pub(crate) struct ConnectionArgs {
         long,
         global = true,
         env = "SEEDPOD_ENDPOINT",
-        hide_env_values = true,
+        hide_env = true,
         value_name = "URL"
     )]
     pub(crate) endpoint: Option<String>,
@@ -79,7 +98,7 @@ pub(crate) struct ConnectionArgs {
         long,
         global = true,
         env = "SEEDPOD_CA_FILE",
-        hide_env_values = true,
+        hide_env = true,
         value_name = "FILE"
     )]
     pub(crate) ca_file: Option<PathBuf>,
@@ -89,7 +108,7 @@ pub(crate) struct ConnectionArgs {
         long,
         global = true,
         env = "SEEDPOD_CERT_FILE",
-        hide_env_values = true,
+        hide_env = true,
         value_name = "FILE"
     )]
     pub(crate) cert_file: Option<PathBuf>,
@@ -99,23 +118,23 @@ pub(crate) struct ConnectionArgs {
         long,
         global = true,
         env = "SEEDPOD_KEY_FILE",
-        hide_env_values = true,
+        hide_env = true,
         value_name = "FILE"
     )]
     pub(crate) key_file: Option<PathBuf>,
 
-    /// The name in the node's certificate, when it is not the endpoint's host
+    /// The name in the node's certificate, if not the endpoint's
     #[arg(
         long,
         global = true,
         env = "SEEDPOD_SERVER_NAME",
-        hide_env_values = true,
+        hide_env = true,
         value_name = "NAME"
     )]
     pub(crate) server_name: Option<String>,
 
     /// The most time for one call, with its retries
-    #[arg(long, global = true, env = "SEEDPOD_REQUEST_TIMEOUT", hide_env_values = true, value_name = "DURATION",
+    #[arg(long, global = true, env = "SEEDPOD_REQUEST_TIMEOUT", hide_env = true, value_name = "DURATION",
         default_value = "30s", value_parser = duration)]
     pub(crate) request_timeout: Duration,
 }
@@ -137,8 +156,10 @@ pub(crate) enum Command {
     /// Show the versions of this tool and of the node's daemon
     Version(VersionArgs),
     /// Print a completion script
-    ///
-    /// For bash: seedpod completion bash > /etc/bash_completion.d/seedpod
+    #[command(after_help = "\
+Examples:
+  seedpod completion bash > /etc/bash_completion.d/seedpod
+  source <(seedpod completion zsh)")]
     Completion {
         /// The shell that is to complete
         shell: clap_complete::Shell,
@@ -146,18 +167,18 @@ pub(crate) enum Command {
 }
 
 /// Make a bundle consist of exactly the given pods
-///
-/// The request is the whole bundle: a pod that it leaves out is removed, one that differs is replaced, and one that
-/// is unchanged is not touched. When the command returns, the pods are durable on the node; with --wait, they run.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(help_template = TEMPLATE, before_help = "\
+The request is the whole bundle: a pod that it leaves out is removed, one that differs is
+replaced, and one that is unchanged is not touched. When the command returns, the pods are
+durable on the node; with --wait, they run.", after_help = "\
 Examples:
   seedpod inject etcd -f etcd.yaml                 inject one pod
-  seedpod inject control-plane -f pods/ --wait     all *.yaml, *.yml and *.json of a directory, until they run
+  seedpod inject control-plane -f pods/ --wait     a whole directory, until all runs
   seedpod inject control-plane -f pods/ --dry-run  only check, and show what would change
   kustomize build . | seedpod inject web -f -      from another program")]
 pub(crate) struct InjectArgs {
-    /// The bundle: lower-case letters, digits and \"-\"
+    /// The bundle: lower-case letters, digits and "-"
     pub(crate) bundle: String,
 
     #[command(flatten)]
@@ -175,15 +196,15 @@ pub(crate) struct InjectArgs {
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
     pub(crate) timeout: Duration,
 
-    /// Only if the bundle is at this revision; 0: only if there is no such bundle
+    /// Only if the bundle is at this revision; 0: if there is none
     #[arg(long, value_name = "REVISION")]
     pub(crate) expected_revision: Option<u64>,
 
-    /// The id by which the node recognises this request when it is sent again [default: a new UUID]
+    /// The id by which the node knows this request again [default: a UUID]
     #[arg(long, value_name = "ID")]
     pub(crate) request_id: Option<String>,
 
-    /// What to do with a field that Kubernetes' Pod does not have
+    /// What an unknown field is: an error or a warning
     #[arg(long, value_name = "HOW", default_value = "strict")]
     pub(crate) validation: Validation,
 
@@ -194,7 +215,7 @@ pub(crate) struct InjectArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct FileArgs {
-    /// A file, a directory (its *.yaml, *.yml and *.json), or - for stdin; may be repeated
+    /// A file, a directory (its *.yaml, *.yml, *.json) or stdin; repeatable
     #[arg(
         short = 'f',
         long = "filename",
@@ -203,7 +224,7 @@ pub(crate) struct FileArgs {
     )]
     pub(crate) filename: Vec<PathBuf>,
 
-    /// Read directories with all that is below them
+    /// Read directories with all below them
     #[arg(short = 'R', long)]
     pub(crate) recursive: bool,
 }
@@ -253,11 +274,10 @@ pub(crate) enum GetWhat {
 }
 
 /// Remove a bundle and its pods
-///
-/// When the command returns, the removal is durable; the pods stop within their grace periods. With --wait, they are
-/// gone.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(help_template = TEMPLATE, before_help = "\
+When the command returns, the removal is durable; the pods stop within their grace periods. With
+--wait, they are gone.", after_help = "\
 Examples:
   seedpod remove etcd --wait
   seedpod remove etcd --ignore-not-found   for scripts that may run twice")]
@@ -287,14 +307,13 @@ pub(crate) struct RemoveArgs {
 }
 
 /// Check manifests here, without a node
-///
-/// Finds what the node would refuse, except for clashes with what is on it already. All files together are checked as
-/// one bundle. For the checks of a real node use: seedpod inject BUNDLE -f ... --dry-run
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(help_template = TEMPLATE, before_help = "\
+Finds what the node would refuse, except for clashes with what is on it already. All files
+together are checked as one bundle. `seedpod inject --dry-run` asks a real node.", after_help = "\
 Examples:
   seedpod lint -f pods/
-  seedpod lint -f etcd.yaml --node node-1.example   with the node's name, for the limits on the pods' names")]
+  seedpod lint -f etcd.yaml --node node-1.example   the node's name counts in the pods' names")]
 pub(crate) struct LintArgs {
     #[command(flatten)]
     pub(crate) files: FileArgs,
@@ -303,17 +322,16 @@ pub(crate) struct LintArgs {
     #[arg(long, value_name = "NAME", default_value = "node")]
     pub(crate) node: String,
 
-    /// What to do with a field that Kubernetes' Pod does not have
+    /// What an unknown field is: an error or a warning
     #[arg(long, value_name = "HOW", default_value = "strict")]
     pub(crate) validation: Validation,
 }
 
 /// Make a CA and certificates
-///
-/// Enough for a start; any other CA will do as well. What a client may do stands in its certificate as Organization
-/// (seedpod:admin, seedpod:injector or seedpod:reader), who it is as Common Name.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(help_template = TEMPLATE, before_help = "\
+Enough for a start; any other CA will do as well. What a client may do stands in its certificate
+as Organization (seedpod:admin, seedpod:injector or seedpod:reader), who it is as Common Name.", after_help = "\
 Examples:
   seedpod pki init pki
   seedpod pki issue pki --name node-1 --role server --san node-1.example --san 10.0.0.7
@@ -362,7 +380,7 @@ pub(crate) struct PkiIssueArgs {
     #[arg(long, value_name = "ROLE")]
     pub(crate) role: Role,
 
-    /// A DNS name or an IP address that it is valid for; may be repeated [default for a server: NAME]
+    /// A name or address it is valid for; repeatable [a server's default: NAME]
     #[arg(long, value_name = "DNS|IP")]
     pub(crate) san: Vec<String>,
 
@@ -388,10 +406,9 @@ pub(crate) enum Role {
 }
 
 /// Show and change the contexts of the configuration file
-///
-/// A context is a name for a node and the certificates for it.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(help_template = TEMPLATE, before_help = "\
+A context is a name for a node and the certificates for it.", after_help = "\
 Examples:
   seedpod config set-context node-1 --endpoint https://node-1.example:10290 \\
       --ca-file pki/ca.crt --cert-file pki/installer.crt --key-file pki/installer.key

@@ -102,7 +102,7 @@ fn hints(error: &anyhow::Error) -> Vec<String> {
 }
 
 fn tls_hint(cause: &str) -> &'static str {
-    if cause.contains("UnknownIssuer") {
+    if cause.contains("UnknownIssuer") || cause.contains("BadSignature") {
         "--ca-file must hold the CA that issued the node's certificate"
     } else if cause.contains("NotValidForName") || cause.contains("not valid for name") {
         "the node's certificate is for another name: give --server-name, or issue one with --san"

@@ -45,13 +45,16 @@ pub(crate) fn read(text: &str, budget: &mut Budget) -> Outcome {
                         .drain(..)
                         .map(|fault| Fault { document, ..fault }),
                 );
-                // Nothing but comments is no document.
-                outcome.documents.extend(
-                    builder
-                        .root
-                        .take()
-                        .filter(|root| !matches!(root.kind, Kind::Null)),
-                );
+                match builder.root.take() {
+                    // Nothing but comments is no document.
+                    None
+                    | Some(Node {
+                        kind: Kind::Null, ..
+                    }) => {
+                        outcome.starts_empty |= outcome.documents.is_empty();
+                    }
+                    Some(root) => outcome.documents.push(root),
+                }
                 builder.anchors.clear();
                 Ok(())
             }

@@ -1,13 +1,13 @@
-//! How many connections there may be, in all and of one client.
+//! How many connections or requests there may be, in all and of one client.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// Counts the connections of one listener. Cheap to clone.
+/// Counts connections or requests. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Admissions {
+pub(crate) struct Admissions {
     inner: Arc<Inner>,
 }
 
@@ -24,24 +24,26 @@ struct Open {
     by_client: HashMap<String, usize>,
 }
 
-/// One admitted connection; counted until it is dropped.
+/// One that was admitted; counted until it is dropped.
 #[derive(Debug)]
-pub(super) struct Admission {
+pub(crate) struct Admission {
     inner: Arc<Inner>,
     client: String,
 }
 
-/// Why a connection was turned away.
+/// Why one was turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Full {
-    #[error("limits.maxConnections is reached")]
+pub(crate) enum Full {
+    /// There are as many as there may be.
+    #[error("there are too many")]
     Total,
-    #[error("limits.maxConnectionsPerClient is reached")]
+    /// This client has as many as one may have.
+    #[error("the client has too many")]
     Client,
 }
 
 impl Admissions {
-    pub(super) fn new(max: usize, max_per_client: usize) -> Self {
+    pub(crate) fn new(max: usize, max_per_client: usize) -> Self {
         Self {
             inner: Arc::new(Inner {
                 max,
@@ -51,8 +53,8 @@ impl Admissions {
         }
     }
 
-    /// Counts one more connection of `client`, if there may be one.
-    pub(super) fn admit(&self, client: &str) -> Result<Admission, Full> {
+    /// Counts one more of `client`, if there may be one.
+    pub(crate) fn admit(&self, client: &str) -> Result<Admission, Full> {
         let mut open = self.inner.open();
         if open.total >= self.inner.max {
             return Err(Full::Total);
@@ -69,8 +71,8 @@ impl Admissions {
         })
     }
 
-    /// How many connections are open.
-    pub(super) fn open(&self) -> usize {
+    /// How many there are.
+    pub(crate) fn open(&self) -> usize {
         self.inner.open().total
     }
 }

@@ -156,7 +156,8 @@ fn in_plain_words(error: &io::Error) -> String {
                 "the client's certificate is not valid yet (or this node's clock is wrong)"
                     .to_owned()
             }
-            CertificateError::UnknownIssuer => {
+            // A bad signature: the authority has the same name, but another key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 "the client's certificate is not from an authority in tls.clientCAFile".to_owned()
             }
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {

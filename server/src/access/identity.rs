@@ -107,6 +107,16 @@ impl Identity {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn for_tests(der: &[u8], peer: SocketAddr) -> Self {
+        Self::from_certificate(der, peer).unwrap()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn stranger_for_tests() -> Self {
+        Self::local(1001, None, 0)
+    }
+
     /// Whether the daemon has to do with this client at all: without a role it may then still ask for health.
     pub(crate) fn is_authenticated(&self) -> bool {
         self.authenticated

@@ -16,8 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    Identity,
-    admission::Admissions,
+    Admissions, Full, Identity,
     connection::{Connection, Io},
     handshake::{Handshakes, Outcome},
     tls::{Credentials, TlsError},
@@ -201,7 +200,11 @@ impl Intake {
             Ok(admission) => admission,
             Err(full) => {
                 self.metrics.count_refused_connection();
-                info!(peer = %identity.peer, client = identity.name, reason = %full, "connection refused");
+                let limit = match full {
+                    Full::Total => "limits.maxConnections",
+                    Full::Client => "limits.maxConnectionsPerClient",
+                };
+                info!(peer = %identity.peer, client = identity.name, limit, "connection refused: too many");
                 return true;
             }
         };

@@ -10,13 +10,16 @@ use tonic::{service::Routes, transport::Server};
 use tracing::{Instrument, info, info_span, warn};
 
 use super::{
-    Listeners,
-    admission::Admissions,
+    Admissions, Listeners,
     connection::Connection,
     listen::{Intake, accept_tcp, accept_unix},
     reload,
 };
-use crate::{config::Limits, grpc::authorize::Authorize, metrics::Metrics};
+use crate::{
+    config::Limits,
+    grpc::{admit::Admit, authorize::Authorize, deadline::Deadline},
+    metrics::Metrics,
+};
 
 /// Between two HTTP/2 pings on a connection, and how long the answer may take: a client that is gone without a word
 /// is found out after half a minute.
@@ -27,6 +30,9 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// which times all connections would be most of a small node's memory.
 const STREAM_WINDOW: u32 = 128 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
+
+/// The most streams of one connection: above what one client may have in flight, so that those above are told why.
+const MAX_STREAMS: u32 = 64;
 
 /// The most bytes of headers in one request.
 const MAX_HEADERS: u32 = 16 * 1024;
@@ -86,6 +92,8 @@ pub(crate) async fn serve(
     let grpc = server(limits)
         .layer(metrics.layer())
         .layer(Authorize)
+        .layer(Admit::new(limits))
+        .layer(Deadline(limits.request_timeout))
         .add_routes(routes)
         .serve_with_incoming_shutdown(
             ReceiverStream::new(connections).map(Ok::<Connection, std::io::Error>),
@@ -123,11 +131,7 @@ pub(crate) async fn serve(
 
 fn server(limits: &Limits) -> Server {
     Server::builder()
-        .timeout(limits.request_timeout)
-        .concurrency_limit_per_connection(limits.max_requests_per_connection as usize)
-        .load_shed(true)
-        // Streams that are shed are streams too: room for them, so that they are told.
-        .max_concurrent_streams(limits.max_requests_per_connection.saturating_mul(2))
+        .max_concurrent_streams(MAX_STREAMS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_max_header_list_size(MAX_HEADERS)

@@ -61,7 +61,8 @@ struct LimitsSection {
     max_pods_per_bundle: Option<Count<1, 1024>>,
     max_bundle_bytes: Option<Count<1024, 67_108_864>>,
     request_timeout: Option<PositiveDuration>,
-    max_requests_per_connection: Option<Count<1, 1024>>,
+    max_requests: Option<Count<1, 1024>>,
+    max_requests_per_client: Option<Count<1, 1024>>,
     max_connections: Option<Count<1, 10_000>>,
     max_connections_per_client: Option<Count<1, 10_000>>,
     max_connection_age: Option<PositiveDuration>,
@@ -244,9 +245,10 @@ impl LimitsSection {
             request_timeout: self
                 .request_timeout
                 .map_or(default.request_timeout, |given| given.0),
-            max_requests_per_connection: self
-                .max_requests_per_connection
-                .map_or(default.max_requests_per_connection, |given| given.0),
+            max_requests: self.max_requests.map_or(default.max_requests, Count::size),
+            max_requests_per_client: self
+                .max_requests_per_client
+                .map_or(default.max_requests_per_client, Count::size),
             max_connections: self
                 .max_connections
                 .map_or(default.max_connections, Count::size),

@@ -22,9 +22,9 @@ pub fn init_logging(log: Log) {
             let builder = builder.with_ansi(colour).with_target(false);
             // journald has a clock of its own.
             if goes_to_journal() {
-                builder.without_time().init()
+                builder.without_time().init();
             } else {
-                builder.init()
+                builder.init();
             }
         }
     }

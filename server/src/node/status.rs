@@ -40,17 +40,17 @@ pub(crate) enum PodState {
 }
 
 impl PodState {
-    /// The state as a label of metrics and logs.
+    /// The state as in the API, without the prefix: a label of metrics.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Self::Committed => "committed",
-            Self::Projected => "projected",
-            Self::Starting => "starting",
-            Self::Running => "running",
-            Self::Failed => "failed",
-            Self::Replacing => "replacing",
-            Self::Removing => "removing",
-            Self::Unknown => "unknown",
+            Self::Committed => "COMMITTED",
+            Self::Projected => "PROJECTED",
+            Self::Starting => "STARTING",
+            Self::Running => "RUNNING",
+            Self::Failed => "FAILED",
+            Self::Replacing => "REPLACING",
+            Self::Removing => "REMOVING",
+            Self::Unknown => "UNKNOWN",
         }
     }
 }

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ChangeKind, Inject, InjectError, Injected, NodeHandle, ProjectionPhase, RemoveError, RequestId,
-    StartError, start,
+    actor::StartError, start,
 };
 use crate::{
     fs::Disk,
@@ -60,14 +60,6 @@ impl Played {
 impl Runtime for Played {
     async fn sandboxes(&self) -> Result<Vec<Sandbox>, RuntimeError> {
         Ok(self.0.lock().expect("not poisoned").clone())
-    }
-
-    async fn stop_sandbox(&self, _id: &str) -> Result<(), RuntimeError> {
-        Ok(())
-    }
-
-    async fn has_image(&self, _image: &str) -> Result<bool, RuntimeError> {
-        Ok(true)
     }
 }
 
@@ -326,7 +318,10 @@ async fn a_removed_pod_is_listed_until_the_runtime_says_that_it_stopped() {
         .await
         .expect("remove");
     until("the file is gone", || !h.file("a").exists()).await;
-    until("listed as removing", || h.phase("a") == Some(ProjectionPhase::Removing)).await;
+    until("listed as removing", || {
+        h.phase("a") == Some(ProjectionPhase::Removing)
+    })
+    .await;
     h.runtime().runs(&[]);
     until("forgotten", || h.phase("a").is_none()).await;
     let again = h.handle().remove(name, None).await.expect_err("gone");

@@ -11,7 +11,7 @@ use seedpod_manifest::{BundleName, Digest, HostPort, NodeName, PodKey, nudge};
 use super::directory::{Work, Write};
 use crate::{
     node::{PodProjection, ProjectionPhase, State, sandboxes_of},
-    runtime_cri::{ContainerState, Sandbox},
+    runtime_cri::Sandbox,
 };
 
 /// The first nudge of a pod that replaces another: the kubelet has then begun to stop the old one.
@@ -292,7 +292,7 @@ impl Board {
             let demanded = entry.demand.is_some();
             entry.leaving.retain(|leaving| {
                 let runs = sandboxes_of(sandboxes, &leaving.key, &self.node)
-                    .any(|sandbox| sandbox.uid == leaving.uid && runs(sandbox));
+                    .any(|sandbox| sandbox.uid == leaving.uid && sandbox.is_live());
                 // As long as its own file is there, it is not on its way out, whatever runs now.
                 runs || (on_disk && !demanded)
             });
@@ -471,13 +471,4 @@ impl Written {
         };
         self.next_nudge = now + delay;
     }
-}
-
-/// Whether anything of a sandbox still runs. The runtime lists exited ones for a while.
-fn runs(sandbox: &Sandbox) -> bool {
-    sandbox.ready
-        || sandbox
-            .containers
-            .iter()
-            .any(|c| c.state == ContainerState::Running)
 }

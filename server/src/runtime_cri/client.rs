@@ -3,13 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use seedpod_proto::cri::{
-    ContainerStatusRequest, ImageSpec, ImageStatusRequest, ListContainersRequest,
-    ListPodSandboxRequest, PodSandboxStatusRequest, StopPodSandboxRequest, VersionRequest,
-    image_service_client::ImageServiceClient, runtime_service_client::RuntimeServiceClient,
+    ContainerStatusRequest, ListContainersRequest, ListPodSandboxRequest, PodSandboxStatusRequest,
+    VersionRequest, runtime_service_client::RuntimeServiceClient,
 };
 use tokio::time::timeout;
 use tonic::{
-    Code, Request, Response, Status,
+    Request, Response, Status,
     transport::{Channel, Endpoint},
 };
 
@@ -17,9 +16,6 @@ use super::{ContainerDetails, Runtime, RuntimeError, RuntimeVersion, Sandbox, jo
 
 /// How long the runtime may take for a question. A healthy one answers within milliseconds.
 const QUESTION: Duration = Duration::from_secs(2);
-
-/// How long it may take to stop a sandbox: it kills the containers and takes the network down.
-const STOP: Duration = Duration::from_secs(10);
 
 /// The largest answer. The kubelet's own limit, so that what it can list we can.
 const MAX_ANSWER: usize = 16 << 20;
@@ -32,7 +28,6 @@ const MAX_ANSWER: usize = 16 << 20;
 pub(crate) struct CriRuntime {
     endpoint: Arc<str>,
     runtime: RuntimeServiceClient<Channel>,
-    images: ImageServiceClient<Channel>,
 }
 
 /// Why an endpoint cannot be used.
@@ -65,7 +60,6 @@ impl CriRuntime {
             endpoint,
             runtime: RuntimeServiceClient::new(channel.clone())
                 .max_decoding_message_size(MAX_ANSWER),
-            images: ImageServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER),
         })
     }
 
@@ -153,36 +147,6 @@ impl Runtime for CriRuntime {
         )?;
         Ok(join::sandboxes(pods.items, containers.containers))
     }
-
-    async fn stop_sandbox(&self, id: &str) -> Result<(), RuntimeError> {
-        let mut client = self.runtime.clone();
-        let request = StopPodSandboxRequest {
-            pod_sandbox_id: id.to_owned(),
-        };
-        let stopped = ask("StopPodSandbox", STOP, request, |request| {
-            client.stop_pod_sandbox(request)
-        })
-        .await;
-        match stopped {
-            // CRI wants OK for a sandbox that is gone; not every runtime keeps to it.
-            Err(error) if is_not_found(&error) => Ok(()),
-            other => other.map(drop),
-        }
-    }
-
-    async fn has_image(&self, image: &str) -> Result<bool, RuntimeError> {
-        let mut client = self.images.clone();
-        let spec = ImageSpec {
-            image: image.to_owned(),
-            ..ImageSpec::default()
-        };
-        let request = ImageStatusRequest { image: Some(spec) };
-        let answer = ask("ImageStatus", QUESTION, request, |request| {
-            client.image_status(request)
-        })
-        .await?;
-        Ok(answer.image.is_some())
-    }
 }
 
 /// Makes one call, with a deadline that holds for connecting too and that the runtime is told of.
@@ -208,13 +172,6 @@ where
             source: format!("no answer within {} s", limit.as_secs()).into(),
         }),
     }
-}
-
-fn is_not_found(error: &RuntimeError) -> bool {
-    error
-        .source
-        .downcast_ref::<Status>()
-        .is_some_and(|status| status.code() == Code::NotFound)
 }
 
 #[cfg(test)]

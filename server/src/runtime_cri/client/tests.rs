@@ -3,11 +3,8 @@
 use std::{path::Path, time::Instant};
 
 use seedpod_proto::cri::{
-    ContainerStatus, ContainerStatusResponse, Image, ImageStatusResponse, ListContainersResponse,
-    ListPodSandboxResponse, PodIp, PodSandboxNetworkStatus, PodSandboxStatus,
-    PodSandboxStatusResponse, StatusRequest, StatusResponse, StopPodSandboxResponse,
-    VersionResponse,
-    image_service_server::{ImageService, ImageServiceServer},
+    ContainerStatus, ContainerStatusResponse, ListContainersResponse, ListPodSandboxResponse,
+    PodIp, PodSandboxNetworkStatus, PodSandboxStatus, PodSandboxStatusResponse, VersionResponse,
     runtime_service_server::{RuntimeService, RuntimeServiceServer},
 };
 use tokio::{net::UnixListener, sync::oneshot, task::JoinHandle};
@@ -30,10 +27,6 @@ impl RuntimeService for Scripted {
             runtime_version: "1.2.3".to_owned(),
             ..VersionResponse::default()
         }))
-    }
-
-    async fn status(&self, _: Request<StatusRequest>) -> Answer<StatusResponse> {
-        Err(Status::unimplemented("Status"))
     }
 
     async fn list_pod_sandbox(
@@ -81,17 +74,6 @@ impl RuntimeService for Scripted {
         }))
     }
 
-    async fn stop_pod_sandbox(
-        &self,
-        request: Request<StopPodSandboxRequest>,
-    ) -> Answer<StopPodSandboxResponse> {
-        match request.get_ref().pod_sandbox_id.as_str() {
-            "s1" => Ok(Response::new(StopPodSandboxResponse {})),
-            "stuck" => Err(Status::internal("it does not stop")),
-            other => Err(Status::not_found(other)),
-        }
-    }
-
     async fn list_containers(
         &self,
         _: Request<ListContainersRequest>,
@@ -125,18 +107,6 @@ impl RuntimeService for Scripted {
     }
 }
 
-#[tonic::async_trait]
-impl ImageService for Scripted {
-    async fn image_status(
-        &self,
-        request: Request<ImageStatusRequest>,
-    ) -> Answer<ImageStatusResponse> {
-        let name = request.into_inner().image.unwrap_or_default().image;
-        let image = (name == "example/there:1").then(Image::default);
-        Ok(Response::new(ImageStatusResponse { image }))
-    }
-}
-
 /// A runtime that serves until it is told to stop.
 struct Serving {
     stop: oneshot::Sender<()>,
@@ -157,7 +127,6 @@ fn serve(socket: &Path) -> Serving {
     let task = tokio::spawn(async move {
         Server::builder()
             .add_service(RuntimeServiceServer::new(Scripted))
-            .add_service(ImageServiceServer::new(Scripted))
             .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async {
                 let _ = stopped.await;
             })
@@ -212,21 +181,6 @@ async fn it_asks_for_all_that_the_daemon_needs() {
     );
     assert_eq!(details.started_at.unwrap().as_second(), 2);
     assert!(client.container_status("c2").await.is_err());
-    assert!(client.has_image("example/there:1").await.unwrap());
-    assert!(!client.has_image("example/away:1").await.unwrap());
-}
-
-#[tokio::test]
-async fn stopping_what_is_gone_is_done_and_what_does_not_stop_is_an_error() {
-    let bench = Bench::new();
-    let _server = serve(&bench.socket());
-    let client = bench.client();
-
-    client.stop_sandbox("s1").await.unwrap();
-    client.stop_sandbox("gone").await.unwrap();
-    let error = client.stop_sandbox("stuck").await.unwrap_err();
-    assert_eq!(error.operation, "StopPodSandbox");
-    assert_eq!(error.root_cause(), "it does not stop");
 }
 
 #[tokio::test]
