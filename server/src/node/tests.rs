@@ -595,7 +595,10 @@ async fn a_pod_waits_for_the_host_port_of_one_that_still_stops() {
         h.file("other").exists() && !h.file("old").exists()
     })
     .await;
-    assert_eq!(h.phase("new"), Some(ProjectionPhase::Pending));
+    until("listed as pending", || {
+        h.phase("new") == Some(ProjectionPhase::Pending)
+    })
+    .await;
     assert!(!h.file("new").exists());
     h.runtime().runs(&[]);
     until("the port is free", || h.file("new").exists()).await;
