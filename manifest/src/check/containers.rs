@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Container, Lifecycle, PodSpec};
 
 use super::{
     env,
-    names::{no_backsteps, one_of, required, required_dns_label},
+    names::{no_backsteps, one_of, one_of_strictly, required, required_dns_label},
     ports, probes, references,
     report::Report,
     resources, security,
@@ -262,7 +262,7 @@ fn check_resize_policy(
 
 fn check_restart_rules(report: &mut Report<'_>, path: &Path<'_>, container: &Container) {
     let policies = ["Always", "OnFailure", "Never"];
-    one_of(
+    one_of_strictly(
         report,
         &path.key("restartPolicy"),
         container.restart_policy.as_deref(),

@@ -6,7 +6,7 @@ use k8s_openapi::{
 };
 
 use super::{
-    names::{in_range, not_negative, one_of, port_name, port_number},
+    names::{in_range, not_negative, one_of, one_of_strictly, port_name, port_number},
     report::Report,
 };
 use crate::{Reason, field::Path};
@@ -30,7 +30,7 @@ pub(crate) fn check(report: &mut Report<'_>, path: &Path<'_>, probe: &Probe, onl
     if let Some(grpc) = &probe.grpc {
         let path = path.key("grpc");
         check_port(report, &path.key("port"), &IntOrString::Int(grpc.port));
-        one_of(
+        one_of_strictly(
             report,
             &path.key("mode"),
             grpc.mode.as_deref(),
@@ -144,14 +144,7 @@ fn check_actions(
             &["HTTP", "HTTPS"],
         );
         let protocol = http.protocol.as_deref();
-        if protocol == Some("") {
-            report.refuse(
-                &path.key("protocol"),
-                Reason::InvalidValue,
-                "it is not one of HTTP1, HTTP2",
-            );
-        }
-        one_of(report, &path.key("protocol"), protocol, &["HTTP1", "HTTP2"]);
+        one_of_strictly(report, &path.key("protocol"), protocol, &["HTTP1", "HTTP2"]);
         if protocol == Some("HTTP2")
             && (http.scheme.as_deref() == Some("HTTPS")
                 || http.host.as_deref().is_some_and(|host| !host.is_empty()))

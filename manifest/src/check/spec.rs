@@ -8,7 +8,7 @@ use super::{
     containers,
     names::{
         dns_label, dns_subdomain, in_range, ip_address, is_label_value, is_qualified_name, one_of,
-        required,
+        one_of_strictly, required,
     },
     references,
     report::Report,
@@ -136,7 +136,7 @@ fn check_values(report: &mut Report<'_>, path: &Path<'_>, spec: &PodSpec) {
         &policies,
     );
     let policies = ["PreemptLowerPriority", "Never"];
-    one_of(
+    one_of_strictly(
         report,
         &path.key("preemptionPolicy"),
         spec.preemption_policy.as_deref(),

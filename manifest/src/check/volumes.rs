@@ -6,7 +6,10 @@ use k8s_openapi::api::core::v1::{Container, DownwardAPIVolumeFile, PodSpec, Volu
 
 use super::{
     env::{FILE_FIELDS, check_field, check_resource_field},
-    names::{descending_path, in_range, no_backsteps, one_of, required, required_dns_label},
+    names::{
+        descending_path, in_range, no_backsteps, one_of, one_of_strictly, required,
+        required_dns_label,
+    },
     report::Report,
     resources::check_quantity,
     spec::is_repeated,
@@ -376,7 +379,7 @@ fn check_mount(report: &mut Report<'_>, path: &Path<'_>, mount: &VolumeMount, is
         );
     }
     let propagation = mount.mount_propagation.as_deref();
-    one_of(
+    one_of_strictly(
         report,
         &path.key("mountPropagation"),
         propagation,
@@ -392,7 +395,7 @@ fn check_mount(report: &mut Report<'_>, path: &Path<'_>, mount: &VolumeMount, is
     }
     let recursive = path.key("recursiveReadOnly");
     let mode = mount.recursive_read_only.as_deref();
-    one_of(
+    one_of_strictly(
         report,
         &recursive,
         mode,
