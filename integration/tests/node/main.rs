@@ -4,6 +4,7 @@
     reason = "the ban is for the daemon's state"
 )]
 
+mod daemon;
 mod lifecycle;
 mod rig;
 mod smoke;
