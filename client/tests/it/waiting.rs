@@ -236,7 +236,7 @@ async fn an_error_that_will_not_pass_ends_the_wait() {
 async fn a_removed_bundle_is_waited_for_until_its_last_pod_is_gone() {
     let removing = pod("a", "uid-a", State::Removing, "stops");
     let list_pods = each(vec![
-        pods(&[removing.clone()]),
+        pods(std::slice::from_ref(&removing)),
         pods(&[removing]),
         v1::ListPodsResponse::default(),
     ]);
