@@ -51,6 +51,7 @@ fn code(error: &anyhow::Error) -> u8 {
     match client_error(error) {
         Some(Error::Options { .. }) => USAGE,
         Some(Error::Deadline { .. }) => TIMEOUT,
+        Some(Error::Server(server)) if server.code == Code::DeadlineExceeded => TIMEOUT,
         Some(Error::Connect { .. } | Error::Tls { .. } | Error::Broken { .. }) => UNREACHABLE,
         _ => FAILURE,
     }
@@ -85,15 +86,21 @@ fn hints(error: &anyhow::Error) -> Vec<String> {
             "is seedpodd running there, and is its port (listenAddress) open for this machine?"
         }
         Error::Tls { source, .. } => tls_hint(&source.to_string()),
-        Error::Server(server) => match server.code {
-            Code::Unauthenticated => {
+        Error::Server(server) => match (server.code, client.reason()) {
+            (Code::Unauthenticated, _) => {
                 "the node wants a client certificate from its tls.clientCAFile"
             }
-            Code::PermissionDenied => {
+            (Code::PermissionDenied, Some("LOCAL_USER_NOT_ALLOWED")) => {
+                "run this as root, or use --endpoint https://... with a certificate"
+            }
+            (Code::PermissionDenied, _) => {
                 "the role is the certificate's Organization; `seedpod pki issue --role injector` makes one that may \
                  inject and remove"
             }
-            Code::Unimplemented => "this daemon does not know the call; see `seedpod version`",
+            (Code::Unimplemented, _) => "this daemon does not know the call; see `seedpod version`",
+            (Code::Aborted, Some("STALE_REVISION")) => {
+                "somebody else changed the bundle: look at it with `seedpod get bundle`, and decide anew"
+            }
             _ => return Vec::new(),
         },
         _ => return Vec::new(),

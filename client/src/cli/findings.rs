@@ -133,24 +133,43 @@ fn excerpt(text: &str, line: usize, column: usize) -> Option<String> {
     ))
 }
 
-/// The violations that the node found, with the places that the same checks made here give to the same fields. The
-/// node sends none, since a line means nothing to most of its clients.
+/// The violations that the node found. It writes the place behind the description, as most of its clients have no
+/// other use for it; where it does not, the same checks made here may know the place.
 pub(crate) fn from_server(
     violations: &[seedpod_client::FieldViolation],
     manifests: &[Manifest],
     validation: Validation,
 ) -> Vec<Finding> {
     let here = Places::new(manifests, validation);
-    violations
-        .iter()
-        .map(|violation| Finding {
+    let finding = |violation: &seedpod_client::FieldViolation| {
+        let (description, place) = split_place(&violation.description);
+        let position = match (split(&violation.field).0, place) {
+            (Some(manifest), Some((line, column))) => Some(seedpod_manifest::Position {
+                manifest,
+                line,
+                column,
+            }),
+            _ => here.position(&violation.field),
+        };
+        Finding {
             severity: Severity::Error,
             field: violation.field.clone(),
             reason: violation.reason.clone(),
-            description: violation.description.clone(),
-            position: here.position(&violation.field),
-        })
-        .collect()
+            description: description.to_owned(),
+            position,
+        }
+    };
+    violations.iter().map(finding).collect()
+}
+
+/// Splits `is unknown (line 3, column 5)` into `is unknown` and 3, 5.
+fn split_place(description: &str) -> (&str, Option<(usize, usize)>) {
+    let parse = || {
+        let (text, place) = description.strip_suffix(')')?.rsplit_once(" (line ")?;
+        let (line, column) = place.split_once(", column ")?;
+        Some((text, (line.parse().ok()?, column.parse().ok()?)))
+    };
+    parse().map_or((description, None), |(text, place)| (text, Some(place)))
 }
 
 /// As [`from_server`], for warnings.
@@ -280,6 +299,22 @@ mod tests {
             plain(&finding("manifests[7].spec", None), &manifests),
             "error: manifests[7].spec: This is bad. [TOO_BAD]\n"
         );
+    }
+
+    #[test]
+    fn the_place_is_taken_from_the_end_of_a_description() {
+        assert_eq!(
+            split_place("is unknown (line 3, column 5)"),
+            ("is unknown", Some((3, 5)))
+        );
+        for whole in [
+            "is unknown",
+            "is unknown (see line 3)",
+            "is (line x, column 5)",
+            "(line 1, column 1)",
+        ] {
+            assert_eq!(split_place(whole), (whole, None));
+        }
     }
 
     #[test]
