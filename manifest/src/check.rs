@@ -85,12 +85,10 @@ pub(crate) fn check<S: AsRef<str>>(
             items.len(),
             options.max_pods
         );
-        findings
-            .violations
-            .push(of_bundle(Reason::TooManyPods, description));
-        return Err(in_order(findings.violations));
+        findings.violate(|| of_bundle(Reason::TooManyPods, description));
+        return Err(in_order(findings));
     }
-    if items.is_empty() && findings.violations.is_empty() {
+    if items.is_empty() && !findings.has_violations() {
         let description =
             "the bundle has no pod: send at least one, or remove the bundle".to_owned();
         return Err(vec![of_bundle(Reason::NoPods, description)]);
@@ -103,14 +101,14 @@ pub(crate) fn check<S: AsRef<str>>(
         })
         .collect();
     set::check(&mut findings, &pods);
-    if !findings.violations.is_empty() {
-        return Err(in_order(findings.violations));
+    if findings.has_violations() {
+        return Err(in_order(findings));
     }
     let mut pods: Vec<Pod> = pods.into_iter().map(|(pod, _)| pod).collect();
     pods.sort_by(|a, b| a.key().cmp(b.key()));
     Ok(Checked {
         pods,
-        warnings: findings.warnings,
+        warnings: findings.into_parts().1,
     })
 }
 
@@ -124,7 +122,8 @@ fn of_bundle(reason: Reason, description: String) -> Violation {
 }
 
 /// Faults in the order of the input; those of the whole bundle come last.
-fn in_order(mut violations: Vec<Violation>) -> Vec<Violation> {
+fn in_order(findings: Findings) -> Vec<Violation> {
+    let (mut violations, _) = findings.into_parts();
     let key = |position: &Option<Position>| {
         position.map_or((usize::MAX, 0, 0), |p| (p.manifest, p.line, p.column))
     };
@@ -144,14 +143,14 @@ fn document_path(manifest: usize, outcome: &Outcome, index: usize) -> String {
 fn report_outcome(findings: &mut Findings, manifest: usize, outcome: &Outcome) {
     let field = format!("manifests[{manifest}]");
     if let Some(stop) = &outcome.stop {
-        findings.violations.push(Violation {
+        findings.violate(|| Violation {
             field: field.clone(),
             reason: stop.reason,
             description: stop.description.clone(),
             position: Some(position(manifest, stop.mark)),
         });
     } else if outcome.documents.is_empty() {
-        findings.violations.push(Violation {
+        findings.violate(|| Violation {
             field,
             reason: Reason::EmptyManifest,
             description: "the manifest holds no document: leave it out, or write a pod into it"
@@ -166,7 +165,7 @@ fn report_outcome(findings: &mut Findings, manifest: usize, outcome: &Outcome) {
     for fault in &outcome.faults {
         let prefix = document_path(manifest, outcome, fault.document);
         let field = crate::field::join(&prefix, fault.path.iter().map(OwnedSegment::as_segment));
-        findings.violations.push(Violation {
+        findings.violate(|| Violation {
             field,
             reason: fault.reason,
             description: fault.description.clone(),
@@ -204,10 +203,8 @@ fn check_pod(findings: &mut Findings, item: Item<'_>, options: &Options) -> Opti
             .unwrap_or_default();
         match options.field_validation {
             FieldValidation::Strict => {
-                let path: Vec<_> = unknown.path.iter().map(OwnedSegment::as_segment).collect();
-                let mark = node.locate_key(&path);
                 let description = format!("Kubernetes has no such field{suggestion}");
-                report.refuse_owned(&unknown.path, mark, Reason::UnknownField, description);
+                report.refuse_key_owned(&unknown.path, Reason::UnknownField, description);
             }
             FieldValidation::Warn => {
                 let description = format!(
@@ -219,9 +216,8 @@ fn check_pod(findings: &mut Findings, item: Item<'_>, options: &Options) -> Opti
     }
     for wrong in &typed.wrong {
         let path: Vec<_> = wrong.path.iter().map(OwnedSegment::as_segment).collect();
-        let mark = node.locate(path.iter().copied());
         let description = describe_wrong_type(node.find(path), wrong);
-        report.refuse_owned(&wrong.path, mark, Reason::WrongType, description);
+        report.refuse_owned(&wrong.path, Reason::WrongType, description);
     }
     let pod = typed.pod?;
     metadata::check(report, &pod.metadata, &options.node);
@@ -295,7 +291,7 @@ fn check_size(findings: &mut Findings, pod: &Pod) {
     let compact = pod.value.to_string().len();
     let most = MAX_FILE - MAX_STAMP;
     if compact > most / MAX_INDENT_FACTOR && render::pretty(&pod.value).len() > most {
-        findings.violations.push(Violation {
+        findings.violate(|| Violation {
             field: pod.origin.clone(),
             reason: Reason::PodTooLarge,
             description: format!(

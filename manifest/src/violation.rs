@@ -61,7 +61,7 @@ pub enum Reason {
     WrongNode,
     /// The file of the pod would be larger than the kubelet reads.
     PodTooLarge,
-    /// Two pods take the same port of the host.
+    /// Two pods, or two containers of one pod, take the same port of the host.
     HostPortConflict,
     /// Two pods of the bundle have the same namespace and name.
     DuplicatePod,
@@ -81,6 +81,8 @@ pub enum Reason {
     NodeSelection,
     /// Warning: the kubelet ignores the field on a static pod.
     FieldIgnored,
+    /// Warning: the kubelet takes another value than one might think.
+    DefaultApplied,
 }
 
 impl Reason {
@@ -118,6 +120,7 @@ impl Reason {
         Self::RestartPolicyIgnored,
         Self::NodeSelection,
         Self::FieldIgnored,
+        Self::DefaultApplied,
     ];
 
     /// The reason in UPPER_SNAKE_CASE, as it stands in errors.
@@ -155,6 +158,7 @@ impl Reason {
             Self::RestartPolicyIgnored => "RESTART_POLICY_IGNORED",
             Self::NodeSelection => "NODE_SELECTION",
             Self::FieldIgnored => "FIELD_IGNORED",
+            Self::DefaultApplied => "DEFAULT_APPLIED",
         }
     }
 }

@@ -33,12 +33,9 @@ fn options() -> Options {
 fn each_bad_manifest_is_refused_with_its_reason_at_its_field() {
     let mut failures = Vec::new();
     for case in cases() {
-        let found = match check(&[&case.manifest], &options()) {
-            Ok(_) => {
-                failures.push(format!("{}: accepted", case.name));
-                continue;
-            }
-            Err(violations) => violations,
+        let Err(found) = check(&[&case.manifest], &options()) else {
+            failures.push(format!("{}: accepted", case.name));
+            continue;
         };
         let expected: Reason = case.reason.parse().unwrap();
         let [violation] = found.as_slice() else {
@@ -87,6 +84,7 @@ fn every_reason_of_a_single_manifest_is_in_the_table() {
         Reason::RestartPolicyIgnored,
         Reason::NodeSelection,
         Reason::FieldIgnored,
+        Reason::DefaultApplied,
     ];
     for reason in Reason::ALL {
         assert!(

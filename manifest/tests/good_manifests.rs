@@ -280,6 +280,16 @@ fn what_the_kubelet_does_otherwise_than_hoped_gives_a_warning() {
             "runtimeClassName",
         ),
         (
+            "  volumes: [{name: a}]\n",
+            Reason::DefaultApplied,
+            "volumes[0]",
+        ),
+        (
+            "  terminationGracePeriodSeconds: -1\n",
+            Reason::DefaultApplied,
+            "terminationGracePeriodSeconds",
+        ),
+        (
             "  affinity: {podAffinity: {}}\n",
             Reason::FieldIgnored,
             "affinity.podAffinity",
@@ -420,7 +430,10 @@ fn the_limits_of_a_bundle_hold() {
 #[test]
 fn a_pod_whose_file_the_kubelet_would_not_read_is_refused() {
     let long = "x".repeat(6 << 20);
-    let manifest = pod(&format!("    args: [{long}, {long}]\n"));
+    let manifest = format!(
+        r#"{{"apiVersion": "v1", "kind": "Pod", "metadata": {{"name": "a"}},
+            "spec": {{"containers": [{{"name": "a", "image": "a", "args": ["{long}", "{long}"]}}]}}}}"#
+    );
     let options = Options {
         max_bytes: 64 << 20,
         ..options()

@@ -5,13 +5,23 @@
 //! test fails when the two differ. `SEEDPOD_REGENERATE=1 cargo test -p seedpod-proto` writes it anew.
 
 /// The API that installers and operators call: package `seedpod.v1`.
-#[allow(missing_docs, missing_debug_implementations, unreachable_pub, clippy::pedantic)]
+#[allow(
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    clippy::pedantic
+)]
 pub mod v1 {
     include!("generated/seedpod.v1.rs");
 }
 
 /// The part of the Container Runtime Interface that the daemon calls: package `runtime.v1`, client only.
-#[allow(missing_docs, missing_debug_implementations, unreachable_pub, clippy::pedantic)]
+#[allow(
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    clippy::pedantic
+)]
 pub mod cri {
     include!("generated/runtime.v1.rs");
 }

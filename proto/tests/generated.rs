@@ -11,7 +11,9 @@ fn generate(root: &Path, out: &Path) {
         let mut compiler = protox::Compiler::new([root]).expect("proto root");
         compiler.include_source_info(true).include_imports(true);
         for file in files {
-            compiler.open_file(file).unwrap_or_else(|error| panic!("{file}: {error}"));
+            compiler
+                .open_file(file)
+                .unwrap_or_else(|error| panic!("{file}: {error}"));
         }
         compiler.file_descriptor_set()
     };
@@ -19,7 +21,10 @@ fn generate(root: &Path, out: &Path) {
     let api = compile(&["seedpod/v1/pod_injection.proto", "seedpod/v1/node.proto"]);
     // Reflection needs the comments too: `grpcurl describe` shows them. The codec is prost's own and deterministic.
     fs::write(out.join("seedpod.v1.binpb"), api.encode_to_vec()).expect("write descriptor set");
-    tonic_prost_build::configure().out_dir(out).compile_fds(api).expect("generate seedpod.v1");
+    tonic_prost_build::configure()
+        .out_dir(out)
+        .compile_fds(api)
+        .expect("generate seedpod.v1");
 
     let cri = compile(&["runtime/v1/cri.proto"]);
     tonic_prost_build::configure()
@@ -44,7 +49,10 @@ fn generated_code_is_what_the_proto_files_say() {
         }
     }
     for file in FILES {
-        let (old, new) = (fs::read(committed.join(file)), fs::read(fresh.path().join(file)));
+        let (old, new) = (
+            fs::read(committed.join(file)),
+            fs::read(fresh.path().join(file)),
+        );
         assert!(
             old.expect("committed file") == new.expect("generated file"),
             "src/generated/{file} is stale: run SEEDPOD_REGENERATE=1 cargo test -p seedpod-proto"

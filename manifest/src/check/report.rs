@@ -6,11 +6,37 @@ use crate::{
     field::{self, OwnedSegment, Path, Segment},
 };
 
+/// More faults of one bundle tell nobody more, and a hostile one could have millions.
+const MAX_FINDINGS: usize = 256;
+
 /// Everything found so far in the bundle.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    pub(crate) violations: Vec<Violation>,
-    pub(crate) warnings: Vec<Warning>,
+    violations: Vec<Violation>,
+    warnings: Vec<Warning>,
+}
+
+impl Findings {
+    /// Adds a violation unless there are many already; it is only worked out when there is room.
+    pub(crate) fn violate(&mut self, violation: impl FnOnce() -> Violation) {
+        if self.violations.len() < MAX_FINDINGS {
+            self.violations.push(violation());
+        }
+    }
+
+    pub(crate) fn warn(&mut self, warning: impl FnOnce() -> Warning) {
+        if self.warnings.len() < MAX_FINDINGS {
+            self.warnings.push(warning());
+        }
+    }
+
+    pub(crate) fn has_violations(&self) -> bool {
+        !self.violations.is_empty()
+    }
+
+    pub(crate) fn into_parts(self) -> (Vec<Violation>, Vec<Warning>) {
+        (self.violations, self.warnings)
+    }
 }
 
 /// The findings, seen from one document.
@@ -31,8 +57,9 @@ impl Report<'_> {
         description: impl Into<String>,
     ) {
         let segments = path.segments();
-        let mark = self.tree.locate(segments.iter().copied());
-        self.push_violation(&segments, mark, reason, description.into());
+        self.push(&segments, reason, description.into(), |tree| {
+            tree.locate(segments.iter().copied())
+        });
     }
 
     /// As [`Report::refuse`], at the field's key: for a field that should not be there at all.
@@ -43,37 +70,34 @@ impl Report<'_> {
         description: impl Into<String>,
     ) {
         let segments = path.segments();
-        let mark = self.tree.locate_key(&segments);
-        self.push_violation(&segments, mark, reason, description.into());
+        self.push(&segments, reason, description.into(), |tree| {
+            tree.locate_key(&segments)
+        });
     }
 
     /// As [`Report::refuse`], for a path that a decoder gave.
-    pub(crate) fn refuse_owned(
-        &mut self,
-        path: &[OwnedSegment],
-        mark: Mark,
-        reason: Reason,
-        description: String,
-    ) {
+    pub(crate) fn refuse_owned(&mut self, path: &[OwnedSegment], reason: Reason, what: String) {
         let segments: Vec<_> = path.iter().map(OwnedSegment::as_segment).collect();
-        self.push_violation(&segments, mark, reason, description);
+        self.push(&segments, reason, what, |tree| {
+            tree.locate(segments.iter().copied())
+        });
+    }
+
+    /// As [`Report::refuse_key`], for a path that a decoder gave.
+    pub(crate) fn refuse_key_owned(&mut self, path: &[OwnedSegment], reason: Reason, what: String) {
+        let segments: Vec<_> = path.iter().map(OwnedSegment::as_segment).collect();
+        self.push(&segments, reason, what, |tree| tree.locate_key(&segments));
     }
 
     /// Something that is allowed but will surprise.
     pub(crate) fn warn(&mut self, path: &Path<'_>, reason: Reason, description: impl Into<String>) {
-        let segments = path.segments();
-        self.push_warning(&segments, reason, description.into());
+        self.push_warning(&path.segments(), reason, description.into());
     }
 
     /// As [`Report::warn`], for a path that a decoder gave.
-    pub(crate) fn warn_owned(
-        &mut self,
-        path: &[OwnedSegment],
-        reason: Reason,
-        description: String,
-    ) {
+    pub(crate) fn warn_owned(&mut self, path: &[OwnedSegment], reason: Reason, what: String) {
         let segments: Vec<_> = path.iter().map(OwnedSegment::as_segment).collect();
-        self.push_warning(&segments, reason, description);
+        self.push_warning(&segments, reason, what);
     }
 
     /// Whether the document has the field.
@@ -86,31 +110,27 @@ impl Report<'_> {
         position(self.manifest, self.tree.mark)
     }
 
-    fn push_violation(
+    fn push(
         &mut self,
         segments: &[Segment<'_>],
-        mark: Mark,
         reason: Reason,
         description: String,
+        locate: impl FnOnce(&Node) -> Mark,
     ) {
-        let field = field::join(&self.prefix, segments.iter().copied());
-        let position = Some(position(self.manifest, mark));
-        self.findings.violations.push(Violation {
-            field,
+        self.findings.violate(|| Violation {
+            field: field::join(&self.prefix, segments.iter().copied()),
             reason,
             description,
-            position,
+            position: Some(position(self.manifest, locate(self.tree))),
         });
     }
 
     fn push_warning(&mut self, segments: &[Segment<'_>], reason: Reason, description: String) {
-        let field = field::join(&self.prefix, segments.iter().copied());
-        let position = Some(position(self.manifest, self.tree.locate_key(segments)));
-        self.findings.warnings.push(Warning {
-            field,
+        self.findings.warn(|| Warning {
+            field: field::join(&self.prefix, segments.iter().copied()),
             reason,
             description,
-            position,
+            position: Some(position(self.manifest, self.tree.locate_key(segments))),
         });
     }
 }

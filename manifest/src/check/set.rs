@@ -18,7 +18,7 @@ pub(crate) fn check(findings: &mut Findings, pods: &[(Pod, &Node)]) {
                 vacant.insert(pod);
             }
             Entry::Occupied(earlier) => {
-                findings.violations.push(Violation {
+                findings.violate(|| Violation {
                     field: join(pod.origin(), "metadata.name"),
                     reason: Reason::DuplicatePod,
                     description: format!(
@@ -43,7 +43,7 @@ pub(crate) fn check(findings: &mut Findings, pods: &[(Pod, &Node)]) {
                     Protocol::Udp => "UDP",
                     Protocol::Sctp => "SCTP",
                 };
-                findings.violations.push(Violation {
+                findings.violate(|| Violation {
                     field: join(pod.origin(), &port.field),
                     reason: Reason::HostPortConflict,
                     description: format!(

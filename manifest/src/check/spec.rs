@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::{PodDNSConfig, PodSpec, Toleration};
 use super::{
     containers,
     names::{
-        dns_label, dns_subdomain, in_range, ip_address, is_label_value, is_qualified_name,
-        not_negative, one_of, required,
+        dns_label, dns_subdomain, in_range, ip_address, is_label_value, is_qualified_name, one_of,
+        required,
     },
     references,
     report::Report,
@@ -136,11 +136,6 @@ fn check_values(report: &mut Report<'_>, path: &Path<'_>, spec: &PodSpec) {
         &path.key("preemptionPolicy"),
         spec.preemption_policy.as_deref(),
         &policies,
-    );
-    not_negative(
-        report,
-        &path.key("terminationGracePeriodSeconds"),
-        spec.termination_grace_period_seconds,
     );
     let deadline = path.key("activeDeadlineSeconds");
     in_range(
@@ -359,6 +354,14 @@ fn check_toleration(report: &mut Report<'_>, path: &Path<'_>, toleration: &Toler
 }
 
 fn warn_of_surprises(report: &mut Report<'_>, path: &Path<'_>, spec: &PodSpec) {
+    if spec
+        .termination_grace_period_seconds
+        .is_some_and(|seconds| seconds < 0)
+    {
+        let description = "the kubelet takes a negative grace period for 1 second";
+        let path = path.key("terminationGracePeriodSeconds");
+        report.warn(&path, Reason::DefaultApplied, description);
+    }
     if spec
         .priority_class_name
         .as_deref()

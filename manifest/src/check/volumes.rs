@@ -88,12 +88,11 @@ fn sources(volume: &Volume) -> Vec<&'static str> {
 
 fn check_source(report: &mut Report<'_>, path: &Path<'_>, volume: &Volume) {
     match *sources(volume) {
-        // Without one, an API server would take it for an emptyDir, but the kubelet's check comes before that.
-        [] => report.refuse(
-            path,
-            Reason::MissingField,
-            "the volume needs a source, such as hostPath or emptyDir: {}",
-        ),
+        [] => {
+            let description = "the volume names no source, and so it becomes an emptyDir: write emptyDir: {} if \
+                               this is meant";
+            report.warn(path, Reason::DefaultApplied, description);
+        }
         [_] => {}
         [_, ref others @ ..] => {
             for name in others {

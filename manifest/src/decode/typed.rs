@@ -41,6 +41,9 @@ impl UnknownField {
 /// After so many wrong types in one document, the rest tells nobody more.
 const MAX_WRONG: usize = 32;
 
+/// The same for unknown fields.
+const MAX_UNKNOWN: usize = 64;
+
 /// Decodes a Pod, and goes on after a wrong type to find the others.
 pub(crate) fn decode(value: &Value) -> Typed {
     let (result, mut unknown) = attempt(value);
@@ -111,9 +114,11 @@ struct TypeError {
 fn attempt(value: &Value) -> (Result<Pod, TypeError>, Vec<UnknownField>) {
     let mut unknown = Vec::new();
     let mut note = |path: serde_ignored::Path<'_>| {
-        unknown.push(UnknownField {
-            path: ignored_path(&path),
-        });
+        if unknown.len() < MAX_UNKNOWN {
+            unknown.push(UnknownField {
+                path: ignored_path(&path),
+            });
+        }
     };
     let ignoring = serde_ignored::Deserializer::new(value, &mut note);
     let mut track = serde_path_to_error::Track::new();

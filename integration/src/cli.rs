@@ -1,0 +1,166 @@
+//! The command line of `seedpod-rig`.
+
+mod status;
+
+use std::io::{Read, stdin};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand};
+use seedpod_integration::binaries::{self, Tool};
+use seedpod_integration::packages::{self, Package};
+use seedpod_integration::{Node, NodeOptions, Seedpodd, SeedpoddOptions, run_guard};
+
+/// Runs a real node (containerd, runc and a kubelet) from nothing under one folder.
+///
+/// Programs are taken from SEEDPOD_RIG_<NAME> (such as SEEDPOD_RIG_KUBELET), from PATH when they have
+/// the pinned version, or from the cache (SEEDPOD_RIG_CACHE), into which they are built once
+/// with Go. Missing Debian packages are installed. Needs root.
+///
+/// Exit status: 0 done; 1 failed; 2 wrong use; 3 (status) the node does not run, or only in part.
+#[derive(Debug, Parser)]
+#[command(name = "seedpod-rig", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a node, or go on with one that was started in part
+    Up(Up),
+    /// Stop a node and remove everything that `up` made
+    Down {
+        /// The node's folder
+        dir: PathBuf,
+    },
+    /// Print what runs, with process ids, ports and paths
+    Status {
+        /// The node's folder
+        dir: PathBuf,
+    },
+    /// Print the path of each program, after building those that are missing
+    Tools {
+        /// Programs such as kubelet or grpcurl; without any, those that a node needs
+        names: Vec<String>,
+    },
+    /// Install the Debian packages that a node and the tests need, if they are missing
+    Packages,
+    /// Stop the node of a folder when stdin closes
+    #[command(hide = true)]
+    Guard {
+        /// The node's folder
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Up {
+    /// The node's folder, of at most 72 bytes
+    dir: PathBuf,
+    /// The node's name
+    #[arg(long)]
+    name: Option<String>,
+    /// Start etcd and kube-apiserver too, and bind the kubelet to them
+    #[arg(long)]
+    api_server: bool,
+    /// Start seedpodd too, with certificates in DIR/seedpodd/seedpodd/pki
+    #[arg(long)]
+    daemon: bool,
+    /// Stay in the foreground, and stop the node when stdin closes
+    #[arg(long)]
+    until_stdin_closes: bool,
+}
+
+pub(crate) fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command.run() {
+        Ok(code) => code,
+        Err(error) => {
+            #[expect(clippy::print_stderr, reason = "the program's own error")]
+            {
+                eprintln!("seedpod-rig: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Command {
+    fn run(self) -> Result<ExitCode> {
+        match self {
+            Self::Up(up) => up.run()?,
+            Self::Down { dir } => {
+                if dir.exists() {
+                    Node::destroy(&dir)?;
+                }
+            }
+            Self::Status { dir } => return status::print(&dir),
+            Self::Tools { names } => print_tools(&names)?,
+            Self::Packages => {
+                packages::ensure(&Package::NODE)?;
+                packages::ensure(&[Package::Jq])?;
+            }
+            Self::Guard { dir } => run_guard(&dir)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Up {
+    fn run(self) -> Result<()> {
+        let Self {
+            dir,
+            name,
+            api_server,
+            daemon,
+            until_stdin_closes,
+        } = self;
+        let options = NodeOptions {
+            dir: Some(dir.clone()),
+            name,
+            api_server,
+        };
+        let node = if until_stdin_closes {
+            Node::start(&options)?
+        } else {
+            Node::start_detached(&options)?
+        };
+        if daemon {
+            Seedpodd::start(&node, &SeedpoddOptions::default())?.keep();
+        }
+        status::print(&dir)?;
+        if until_stdin_closes {
+            let mut buffer = [0; 64];
+            while stdin()
+                .read(&mut buffer)
+                .context("wait for the end of stdin")?
+                > 0
+            {}
+            node.stop()?;
+        }
+        Ok(())
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the result")]
+fn print_tools(names: &[String]) -> Result<()> {
+    let mut tools = Vec::new();
+    for name in names {
+        match Tool::from_name(name) {
+            Some(tool) => tools.push(tool),
+            None => {
+                let known = Tool::ALL.map(Tool::name).join(", ");
+                bail!("no such tool: {name}; there are {known}");
+            }
+        }
+    }
+    if tools.is_empty() {
+        tools.extend(Tool::NODE);
+    }
+    for tool in tools {
+        println!("{}\t{}", tool.name(), binaries::find(tool)?.display());
+    }
+    Ok(())
+}

@@ -1,0 +1,441 @@
+//! A node: containerd and a kubelet, and on demand etcd and kube-apiserver.
+
+mod api_server;
+mod containerd;
+mod kubelet;
+mod namespace;
+mod start;
+mod teardown;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+pub use api_server::ApiServer;
+
+use crate::cgroup::Cgroup;
+use crate::ctr::{Container, Ctr};
+use crate::guard::Guard;
+use crate::http::HttpClient;
+use crate::layout::Layout;
+use crate::process::{Launch, ProcessRecord, tail};
+use crate::state::State;
+use crate::wait::wait_for;
+
+pub(crate) const NAMESPACE: &str = "namespace";
+pub(crate) const CONTAINERD: &str = "containerd";
+pub(crate) const KUBELET: &str = "kubelet";
+pub(crate) const ETCD: &str = "etcd";
+pub(crate) const KUBE_APISERVER: &str = "kube-apiserver";
+
+/// How long any part of a node may take to start. It takes two seconds on an idle machine.
+const START_LIMIT: Duration = Duration::from_secs(90);
+
+/// What a node is to be like. The default is a standalone kubelet in a new temporary folder.
+#[derive(Clone, Debug, Default)]
+pub struct NodeOptions {
+    /// The node's folder; without one, a new one among the temporary files.
+    pub dir: Option<PathBuf>,
+    /// The node's name; without one, `node-` and the folder's id.
+    pub name: Option<String>,
+    /// Whether the kubelet is bound to an API server of the node's own.
+    pub api_server: bool,
+}
+
+/// A running node. It ends with this value, or with this process.
+///
+/// # Guarantees
+/// When the value is dropped, no process, mount, network interface and cgroup of the node is left, and
+/// none of the files that the rig made. The same is so after [`Node::detach`] and [`Node::destroy`].
+#[derive(Debug)]
+pub struct Node {
+    layout: Layout,
+    cgroup: Cgroup,
+    state: Mutex<State>,
+    /// A node without a guard is detached: it stays when this process ends.
+    guard: Option<Guard>,
+}
+
+impl Node {
+    /// Starts a node.
+    ///
+    /// # Errors
+    /// Fails when a program or package can't be had, when this is not root, or when a part of the node
+    /// does not start in time; the end of that part's log is in the error.
+    pub fn start(options: &NodeOptions) -> Result<Self> {
+        let dir = match &options.dir {
+            Some(dir) => dir.clone(),
+            None => tempfile::Builder::new()
+                .prefix("seedpod-rig-")
+                .tempdir()
+                .context("make a folder for the node")?
+                .keep(),
+        };
+        let layout = Layout::create(&dir)?;
+        let guard = Guard::start(layout.dir())?;
+        let mut node = Self::bring_up(layout, options)?;
+        node.guard = Some(guard);
+        Ok(node)
+    }
+
+    /// Starts a node that stays when this process ends, until [`Node::destroy`].
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub fn start_detached(options: &NodeOptions) -> Result<Self> {
+        let dir = options
+            .dir
+            .as_deref()
+            .context("a detached node needs a folder")?;
+        Self::bring_up(Layout::create(dir)?, options)
+    }
+
+    /// Stops the node of a folder and removes what the rig made there. None is no error.
+    ///
+    /// # Errors
+    /// Fails when something can't be stopped or removed; a second call goes on from there.
+    pub fn destroy(dir: &Path) -> Result<()> {
+        teardown::destroy(&Layout::of(dir)?)
+    }
+
+    /// Stops the node now, to see what went wrong with it; dropping it does the same.
+    ///
+    /// # Errors
+    /// As [`Node::destroy`].
+    pub fn stop(self) -> Result<()> {
+        teardown::destroy(&self.layout)
+    }
+
+    /// The node's name, as the kubelet uses it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.state().node_name
+    }
+
+    /// Where the node's files are.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The node's folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.layout.dir()
+    }
+
+    /// The kubelet's static pod directory.
+    #[must_use]
+    pub fn manifests(&self) -> PathBuf {
+        self.layout.manifests()
+    }
+
+    /// containerd's socket, which serves CRI too.
+    #[must_use]
+    pub fn containerd_socket(&self) -> PathBuf {
+        self.layout.containerd_socket()
+    }
+
+    /// The kubelet's `--root-dir`.
+    #[must_use]
+    pub fn kubelet_root(&self) -> PathBuf {
+        self.layout.kubelet_root()
+    }
+
+    /// The kubelet's `podLogsDir`.
+    #[must_use]
+    pub fn pod_logs(&self) -> PathBuf {
+        self.layout.pod_logs()
+    }
+
+    /// The kubelet's own log.
+    #[must_use]
+    pub fn kubelet_log(&self) -> PathBuf {
+        self.layout.log(KUBELET)
+    }
+
+    /// The kubelet's HTTPS port on 127.0.0.1, where everybody may do everything.
+    #[must_use]
+    pub fn kubelet_port(&self) -> u16 {
+        self.state().kubelet_port
+    }
+
+    /// Asks the kubelet's read-only port: `/pods`, `/metrics`, `/healthz`.
+    #[must_use]
+    pub fn kubelet(&self) -> HttpClient {
+        HttpClient::plain(self.state().kubelet_read_only_port)
+    }
+
+    /// The record of one of the node's processes, when it runs: `kubelet`, `containerd`, `etcd`, …
+    #[must_use]
+    pub fn process(&self, name: &str) -> Option<ProcessRecord> {
+        self.state().alive(name)
+    }
+
+    /// The containers that containerd has a task for.
+    ///
+    /// # Errors
+    /// Fails when containerd does not answer.
+    pub fn containers(&self) -> Result<Vec<Container>> {
+        self.ctr()?.containers()
+    }
+
+    /// Imports an image that [`crate::images::Image::write`] made.
+    ///
+    /// # Errors
+    /// Fails when containerd refuses it.
+    pub fn import_image(&self, file: &Path) -> Result<()> {
+        self.ctr()?.import(file)
+    }
+
+    /// The log of a pod's container since its last restart, or nothing while there is none.
+    ///
+    /// `pod` is the name in the manifest, without the node's.
+    #[must_use]
+    pub fn container_log(&self, namespace: &str, pod: &str, container: &str) -> Option<String> {
+        let prefix = format!("{namespace}_{pod}-{}_", self.name());
+        let folders = std::fs::read_dir(self.pod_logs()).ok()?;
+        let mut logs: Vec<PathBuf> = folders
+            .flatten()
+            .filter(|folder| folder.file_name().to_string_lossy().starts_with(&prefix))
+            .filter_map(|folder| newest_log(&folder.path().join(container)))
+            .collect();
+        logs.sort_by_key(|log| log.metadata().and_then(|data| data.modified()).ok());
+        std::fs::read_to_string(logs.last()?)
+            .ok()
+            .map(|text| without_prefixes(&text))
+    }
+
+    /// Waits for the first line that a pod's container prints, and returns it.
+    ///
+    /// # Errors
+    /// Fails when there is none in time.
+    pub fn first_line(&self, pod: &str, container: &str, limit: Duration) -> Result<String> {
+        let what = format!("container {container} of pod {pod} prints a line");
+        wait_for(limit, &what, || {
+            let log = self.container_log("default", pod, container)?;
+            log.split_once('\n').map(|(line, _)| line.to_owned())
+        })
+        .with_context(|| {
+            format!(
+                "the kubelet's log ends with:\n{}",
+                tail(&self.kubelet_log(), 15)
+            )
+        })
+    }
+
+    /// The recorded processes of a folder's node, whether they still run or not.
+    ///
+    /// # Errors
+    /// Fails when the folder can't be looked at.
+    pub fn recorded(dir: &Path) -> Result<Option<BTreeMap<String, ProcessRecord>>> {
+        if !dir.exists() {
+            return Ok(None);
+        }
+        let layout = Layout::of(dir)?;
+        Ok(State::read(&layout.state_file()).map(|state| state.processes))
+    }
+
+    /// The node's name, addresses and paths, for people.
+    #[must_use]
+    pub fn facts(&self) -> Vec<(&'static str, String)> {
+        let state = self.state();
+        let mut facts = vec![
+            ("node", state.node_name.clone()),
+            ("static pods", self.manifests().display().to_string()),
+            (
+                "CRI",
+                format!("unix://{}", self.containerd_socket().display()),
+            ),
+            (
+                "kubelet",
+                format!("https://127.0.0.1:{}", state.kubelet_port),
+            ),
+            (
+                "kubelet, read-only",
+                format!("http://127.0.0.1:{}", state.kubelet_read_only_port),
+            ),
+            ("kubelet root", self.kubelet_root().display().to_string()),
+            ("pod logs", self.pod_logs().display().to_string()),
+            (
+                "pod network",
+                format!("{} on {}", state.network.subnet(), state.network.bridge),
+            ),
+            ("cgroup", self.cgroup.path()),
+        ];
+        if let Some(api) = &state.api_server {
+            let kubeconfig = self.layout.control_plane().join("admin.kubeconfig");
+            facts.push(("API server", format!("https://127.0.0.1:{}", api.port)));
+            facts.push(("kubeconfig", kubeconfig.display().to_string()));
+        }
+        facts
+    }
+
+    fn ctr(&self) -> Result<Ctr> {
+        Ok(Ctr {
+            program: self.tool("ctr")?,
+            socket: self.containerd_socket(),
+        })
+    }
+
+    /// A copy: a guard in the middle of an expression would lock out what the expression calls.
+    fn state(&self) -> State {
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Changes what is recorded, here and on disk.
+    fn record(&self, change: impl FnOnce(&mut State)) -> Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut state);
+        state.write(&self.layout.state_file())
+    }
+
+    fn tool(&self, name: &str) -> Result<PathBuf> {
+        let state = self.state();
+        let tool = state.tools.get(name);
+        tool.cloned()
+            .with_context(|| format!("{name} is no tool of this node"))
+    }
+
+    /// Starts a process of the node and records it.
+    pub(crate) fn launch(
+        &self,
+        name: &str,
+        program: &Path,
+        args: Vec<String>,
+    ) -> Result<ProcessRecord> {
+        self.launch_in(name, program, args, self.state().alive(NAMESPACE))
+    }
+
+    /// As [`Node::launch`], outside of the node's mount namespace.
+    pub(crate) fn launch_on_host(
+        &self,
+        name: &str,
+        program: &Path,
+        args: Vec<String>,
+    ) -> Result<ProcessRecord> {
+        self.launch_in(name, program, args, None)
+    }
+
+    fn launch_in(
+        &self,
+        name: &str,
+        program: &Path,
+        args: Vec<String>,
+        namespace_of: Option<ProcessRecord>,
+    ) -> Result<ProcessRecord> {
+        let launch = Launch {
+            program,
+            args,
+            env: [(
+                "PATH".to_owned(),
+                start::search_path(&self.tool("containerd-shim-runc-v2")?),
+            )]
+            .into(),
+            log: self.layout.log(name),
+            cgroup_procs: self.cgroup.procs(),
+            namespace_of,
+        };
+        let record = launch.start()?;
+        self.record(|state| {
+            state.processes.insert(name.to_owned(), record);
+        })?;
+        Ok(record)
+    }
+
+    /// Waits until a just started process serves, or says how its log ends.
+    pub(crate) fn wait_serving(&self, name: &str, mut serves: impl FnMut() -> bool) -> Result<()> {
+        let process = self.process(name);
+        let mut ended = false;
+        wait_for(START_LIMIT, &format!("{name} serves"), || {
+            if serves() {
+                return Some(true);
+            }
+            ended = !process.is_some_and(|process| process.is_alive());
+            ended.then_some(false)
+        })
+        .and_then(|serves| {
+            if serves {
+                Ok(())
+            } else {
+                anyhow::bail!("{name} has ended")
+            }
+        })
+        .with_context(|| {
+            let log = self.layout.log(name);
+            format!(
+                "start {name}; {} ends with:\n{}",
+                log.display(),
+                tail(&log, 15)
+            )
+        })
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if self.guard.is_some()
+            && let Err(error) = teardown::destroy(&self.layout)
+        {
+            // The guard tries again, and then speaks for itself.
+            crate::progress::say(&format!(
+                "stop the node {}: {error:#}",
+                self.dir().display()
+            ));
+        }
+    }
+}
+
+/// The log of the highest restart count in a container's folder.
+fn newest_log(folder: &Path) -> Option<PathBuf> {
+    let number = |path: &Path| path.file_stem()?.to_str()?.parse::<u32>().ok();
+    let logs = std::fs::read_dir(folder)
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path());
+    logs.filter(|path| number(path).is_some())
+        .max_by_key(|path| number(path))
+}
+
+/// The lines of a CRI log without time, stream and tag.
+fn without_prefixes(log: &str) -> String {
+    let complete = log.rsplit_once('\n').map_or("", |(lines, _)| lines);
+    complete
+        .lines()
+        .filter_map(|line| line.splitn(4, ' ').nth(3))
+        .fold(String::new(), |mut text, line| {
+            text.push_str(line);
+            text.push('\n');
+            text
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_line_that_is_still_written_is_left_out() {
+        let log = "2026-01-01T00:00:00Z stdout F hello world\n2026-01-01T00:00:01Z stdout F ha";
+        assert_eq!(without_prefixes(log), "hello world\n");
+        assert_eq!(without_prefixes(""), "");
+    }
+
+    #[test]
+    fn the_log_after_most_restarts_is_the_newest() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["2.log", "10.log", "10.log.gz", "x.log"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        assert_eq!(
+            newest_log(folder.path()),
+            Some(folder.path().join("10.log"))
+        );
+    }
+}

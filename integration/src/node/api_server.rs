@@ -1,0 +1,199 @@
+//! etcd and kube-apiserver on the node, and a kubelet bound to them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+
+use super::{ETCD, KUBE_APISERVER, Node};
+use crate::binaries::{self, Tool};
+use crate::http::HttpClient;
+use crate::pki::{Authority, Identity, Request, write_key_pair};
+use crate::ports::free_ports;
+use crate::state::ApiServerState;
+
+/// A running kube-apiserver that allows everything to everybody whom it knows.
+#[derive(Clone, Debug)]
+pub struct ApiServer {
+    /// A kubeconfig of a cluster administrator.
+    pub kubeconfig: PathBuf,
+    /// The address, `https://127.0.0.1:PORT`.
+    pub url: String,
+    /// Requests as the administrator.
+    pub client: HttpClient,
+    /// From the start of etcd until it was healthy.
+    pub etcd_start: Duration,
+    /// From the start of kube-apiserver until `/readyz` was ok.
+    pub start: Duration,
+}
+
+impl Node {
+    /// Starts etcd and kube-apiserver, as they are set by default but for admission, which has no
+    /// controllers to rely on here. The kubelet is not touched; see [`Node::bind_kubelet`].
+    ///
+    /// # Errors
+    /// Fails when a program can't be had or does not serve in time.
+    pub fn start_api_server(&self) -> Result<ApiServer> {
+        let etcd = binaries::find(Tool::Etcd)?;
+        let kube_apiserver = binaries::find(Tool::KubeApiserver)?;
+        if self.process(KUBE_APISERVER).is_some() {
+            bail!("the API server of {} runs already", self.dir().display());
+        }
+        let [port, client_port, peer_port] = free_ports()?;
+        let state = ApiServerState {
+            port,
+            etcd_ports: [client_port, peer_port],
+        };
+        let folder = self.layout.control_plane();
+        let admin = write_pki(&folder, &self.name(), port)?;
+
+        let start = Instant::now();
+        self.launch(ETCD, &etcd, etcd_arguments(&folder, &state))?;
+        let client = HttpClient::plain(client_port);
+        self.wait_serving(ETCD, || {
+            client
+                .get("/health")
+                .is_ok_and(|it| it.body.contains("true"))
+        })?;
+        let etcd_start = start.elapsed();
+
+        let start = Instant::now();
+        let ca = folder.join("ca.crt");
+        self.launch(
+            KUBE_APISERVER,
+            &kube_apiserver,
+            api_server_arguments(&folder, &state),
+        )?;
+        let client = HttpClient::mutual_tls(port, &ca, &admin.certificate, &admin.key)?;
+        self.wait_serving(KUBE_APISERVER, || {
+            client.get("/readyz").is_ok_and(|it| it.status == 200)
+        })?;
+        let start = start.elapsed();
+
+        self.record(|record| record.api_server = Some(state))?;
+        Ok(ApiServer {
+            kubeconfig: folder.join("admin.kubeconfig"),
+            url: format!("https://127.0.0.1:{port}"),
+            client,
+            etcd_start,
+            start,
+        })
+    }
+
+    /// Restarts the kubelet with a kubeconfig for the node's API server, where it registers itself.
+    ///
+    /// # Errors
+    /// Fails when no API server was started, or when the kubelet does not start.
+    pub fn bind_kubelet(&self) -> Result<()> {
+        if self.state().api_server.is_none() {
+            bail!("start the API server first");
+        }
+        self.record(|state| state.kubelet_uses_api_server = true)?;
+        self.restart_kubelet()
+    }
+
+    /// Kills etcd and kube-apiserver with SIGKILL and removes their data.
+    ///
+    /// # Errors
+    /// Fails when one of them does not end.
+    pub fn stop_api_server(&self) -> Result<()> {
+        for name in [KUBE_APISERVER, ETCD] {
+            if let Some(process) = self.process(name) {
+                process.kill()?;
+            }
+        }
+        self.record(|state| {
+            state
+                .processes
+                .retain(|name, _| ![KUBE_APISERVER, ETCD].contains(&name.as_str()));
+            state.api_server = None;
+        })?;
+        let folder = self.layout.control_plane();
+        fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))
+    }
+}
+
+fn etcd_arguments(folder: &Path, state: &ApiServerState) -> Vec<String> {
+    let [client, peer] = state
+        .etcd_ports
+        .map(|port| format!("http://127.0.0.1:{port}"));
+    vec![
+        "--name=rig".to_owned(),
+        format!("--data-dir={}", folder.join("etcd").display()),
+        format!("--listen-client-urls={client}"),
+        format!("--advertise-client-urls={client}"),
+        format!("--listen-peer-urls={peer}"),
+        format!("--initial-advertise-peer-urls={peer}"),
+        format!("--initial-cluster=rig={peer}"),
+    ]
+}
+
+fn api_server_arguments(folder: &Path, state: &ApiServerState) -> Vec<String> {
+    let file = |name: &str| folder.join(name).display().to_string();
+    vec![
+        format!("--etcd-servers=http://127.0.0.1:{}", state.etcd_ports[0]),
+        "--bind-address=127.0.0.1".to_owned(),
+        "--advertise-address=127.0.0.1".to_owned(),
+        // The endpoints of the `kubernetes` Service may not be on the loopback interface.
+        "--endpoint-reconciler-type=none".to_owned(),
+        format!("--secure-port={}", state.port),
+        format!("--cert-dir={}", folder.display()),
+        format!("--tls-cert-file={}", file("server.crt")),
+        format!("--tls-private-key-file={}", file("server.key")),
+        format!("--client-ca-file={}", file("ca.crt")),
+        "--authorization-mode=AlwaysAllow".to_owned(),
+        "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
+        format!("--service-account-key-file={}", file("service-account.pub")),
+        format!(
+            "--service-account-signing-key-file={}",
+            file("service-account.key")
+        ),
+        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+        // Nothing here makes the service account that it would demand of each pod.
+        "--disable-admission-plugins=ServiceAccount".to_owned(),
+    ]
+}
+
+/// Writes all certificates and kubeconfigs, and returns the administrator's certificate.
+fn write_pki(folder: &Path, node: &str, port: u16) -> Result<Identity> {
+    fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    let authority = Authority::new("rig")?;
+    authority.write(&folder.join("ca.crt"))?;
+    let names = ["localhost", "127.0.0.1", "kubernetes.default.svc"];
+    authority.issue(folder, "server", &Request::server("kube-apiserver", &names))?;
+    write_key_pair(
+        &folder.join("service-account.key"),
+        &folder.join("service-account.pub"),
+    )?;
+    let node_name = format!("system:node:{node}");
+    let kubelet = authority.issue(
+        folder,
+        "kubelet",
+        &Request::client(&node_name, "system:nodes"),
+    )?;
+    write_kubeconfig(folder, "kubelet", &kubelet, port)?;
+    let admin = authority.issue(folder, "admin", &Request::client("admin", "system:masters"))?;
+    write_kubeconfig(folder, "admin", &admin, port)?;
+    Ok(admin)
+}
+
+fn write_kubeconfig(folder: &Path, user: &str, identity: &Identity, port: u16) -> Result<()> {
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "rig", "cluster": {
+            "server": format!("https://127.0.0.1:{port}"),
+            "certificate-authority": folder.join("ca.crt"),
+        }}],
+        "users": [{"name": user, "user": {
+            "client-certificate": identity.certificate,
+            "client-key": identity.key,
+        }}],
+        "contexts": [{"name": "rig", "context": {"cluster": "rig", "user": user}}],
+        "current-context": "rig",
+    });
+    let file = folder.join(format!("{user}.kubeconfig"));
+    fs::write(&file, config.to_string()).with_context(|| format!("write {}", file.display()))
+}

@@ -1,0 +1,92 @@
+//! The kubelet: configuration, start, restart.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use super::{KUBELET, Node};
+
+impl Node {
+    /// Starts the kubelet and waits until it says that it is healthy.
+    pub(super) fn start_kubelet(&self) -> Result<()> {
+        let root = self.kubelet_root();
+        fs::create_dir_all(&root).with_context(|| format!("make {}", root.display()))?;
+        let config = self.layout.kubelet_config();
+        fs::write(&config, self.kubelet_config().to_string())
+            .with_context(|| format!("write {}", config.display()))?;
+        let mut arguments = vec![
+            format!("--config={}", config.display()),
+            format!("--root-dir={}", root.display()),
+            format!("--cert-dir={}", root.join("pki").display()),
+            format!("--hostname-override={}", self.name()),
+            // The pods' gateway: it is there even on a host without a network.
+            format!("--node-ip={}", self.state().network.gateway),
+            "--v=2".to_owned(),
+        ];
+        if self.state().kubelet_uses_api_server {
+            let kubeconfig = self.layout.control_plane().join("kubelet.kubeconfig");
+            arguments.push(format!("--kubeconfig={}", kubeconfig.display()));
+        }
+        self.launch(KUBELET, &self.tool(KUBELET)?, arguments)?;
+        let client = self.kubelet();
+        self.wait_serving(KUBELET, || {
+            client
+                .get("/healthz")
+                .is_ok_and(|answer| answer.status == 200)
+        })
+    }
+
+    /// Kills the kubelet with SIGKILL. Containers go on.
+    ///
+    /// # Errors
+    /// Fails when it does not end.
+    pub fn kill_kubelet(&self) -> Result<()> {
+        match self.process(KUBELET) {
+            Some(process) => process.kill(),
+            None => Ok(()),
+        }
+    }
+
+    /// Kills the kubelet with SIGKILL, whatever it is at, and starts it again. Containers go on.
+    ///
+    /// # Errors
+    /// Fails when it does not start again.
+    pub fn restart_kubelet(&self) -> Result<()> {
+        self.kill_kubelet()?;
+        self.start_kubelet()
+    }
+
+    fn kubelet_config(&self) -> serde_json::Value {
+        let state = self.state();
+        json!({
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "address": "127.0.0.1",
+            "port": state.kubelet_port,
+            "readOnlyPort": state.kubelet_read_only_port,
+            "healthzPort": 0,
+            "authentication": {"anonymous": {"enabled": true}, "webhook": {"enabled": false}},
+            "authorization": {"mode": "AlwaysAllow"},
+            "staticPodPath": self.manifests(),
+            "podLogsDir": self.pod_logs(),
+            "volumePluginDir": self.kubelet_root().join("volume-plugins"),
+            "containerRuntimeEndpoint": format!("unix://{}", self.containerd_socket().display()),
+            "cgroupDriver": "cgroupfs",
+            // A cgroup of its own: two kubelets under one would clean up each other's pods.
+            "cgroupRoot": self.cgroup.path(),
+            "failCgroupV1": false,
+            "failSwapOn": false,
+            "enforceNodeAllocatable": [],
+            "makeIPTablesUtilChains": false,
+            "maxPods": 250,
+            // A disk that is nearly full is the host's affair and must not evict a test's pods.
+            "evictionHard": {
+                "memory.available": "1Mi", "nodefs.available": "0%", "nodefs.inodesFree": "0%",
+                "imagefs.available": "0%", "imagefs.inodesFree": "0%",
+            },
+            "imageGCHighThresholdPercent": 100,
+            "imageGCLowThresholdPercent": 99,
+        })
+    }
+}

@@ -1,0 +1,67 @@
+//! What is recorded about a node, so that another process can use it and stop it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::network::Network;
+use crate::process::ProcessRecord;
+
+/// The content of `rig.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct State {
+    pub(crate) node_name: String,
+    /// The kernel's id of this boot: after another one no recorded process can live.
+    pub(crate) boot_id: String,
+    pub(crate) network: Network,
+    pub(crate) kubelet_port: u16,
+    pub(crate) kubelet_read_only_port: u16,
+    pub(crate) tools: BTreeMap<String, PathBuf>,
+    pub(crate) processes: BTreeMap<String, ProcessRecord>,
+    #[serde(default)]
+    pub(crate) kubelet_uses_api_server: bool,
+    #[serde(default)]
+    pub(crate) api_server: Option<ApiServerState>,
+}
+
+/// Where a node's own API server is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ApiServerState {
+    pub(crate) port: u16,
+    pub(crate) etcd_ports: [u16; 2],
+}
+
+impl State {
+    /// Reads the record. `None` when there is none, or when it was torn by a crash.
+    pub(crate) fn read(file: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(file).ok()?).ok()
+    }
+
+    pub(crate) fn write(&self, file: &Path) -> Result<()> {
+        let staged = file.with_extension("json.new");
+        fs::write(&staged, serde_json::to_vec_pretty(self)?)
+            .and_then(|()| fs::rename(&staged, file))
+            .with_context(|| format!("write {}", file.display()))
+    }
+
+    /// The record of a process that still runs.
+    pub(crate) fn alive(&self, process: &str) -> Option<ProcessRecord> {
+        self.processes
+            .get(process)
+            .copied()
+            .filter(ProcessRecord::is_alive)
+    }
+}
+
+pub(crate) fn boot_id() -> Result<String> {
+    let file = "/proc/sys/kernel/random/boot_id";
+    Ok(fs::read_to_string(file)
+        .with_context(|| format!("read {file}"))?
+        .trim()
+        .to_owned())
+}

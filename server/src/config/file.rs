@@ -1,0 +1,282 @@
+//! The configuration file as it is written.
+
+use std::path::PathBuf;
+
+use seedpod_manifest::NodeName;
+use serde::Deserialize;
+
+use super::{
+    Configuration, Limits, Listen, Log, LogFormat, LogLevel, Projection, TlsFiles,
+    value::{
+        AbsolutePath, Count, DurationText, OptionalAddress, OptionalEndpoint, OptionalSocket,
+        PositiveDuration,
+    },
+};
+
+const API_VERSION: &str = "seedpod.dev/v1alpha1";
+const KIND: &str = "DaemonConfiguration";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct File {
+    api_version: String,
+    kind: String,
+    node_name: Option<String>,
+    static_pod_path: Option<AbsolutePath>,
+    state_directory: Option<AbsolutePath>,
+    container_runtime_endpoint: Option<OptionalEndpoint>,
+    kubelet_root_directory: Option<AbsolutePath>,
+    listen_address: Option<OptionalAddress>,
+    socket_path: Option<OptionalSocket>,
+    metrics_address: Option<OptionalAddress>,
+    #[serde(default)]
+    tls: TlsSection,
+    #[serde(default)]
+    log: LogSection,
+    #[serde(default)]
+    limits: LimitsSection,
+    #[serde(default)]
+    projection: ProjectionSection,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct TlsSection {
+    cert_file: Option<AbsolutePath>,
+    key_file: Option<AbsolutePath>,
+    #[serde(rename = "clientCAFile")]
+    client_ca_file: Option<AbsolutePath>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct LogSection {
+    format: Option<LogFormat>,
+    level: Option<LogLevel>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct LimitsSection {
+    max_pods_per_bundle: Option<Count<1, 1024>>,
+    max_bundle_bytes: Option<Count<1024, 67_108_864>>,
+    request_timeout: Option<PositiveDuration>,
+    max_requests: Option<Count<1, 1024>>,
+    max_requests_per_client: Option<Count<1, 1024>>,
+    max_connections: Option<Count<1, 10_000>>,
+    max_connections_per_client: Option<Count<1, 10_000>>,
+    max_connection_age: Option<PositiveDuration>,
+    handshake_timeout: Option<PositiveDuration>,
+    max_pending_handshakes: Option<Count<1, 10_000>>,
+    drain_timeout: Option<DurationText>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ProjectionSection {
+    nudge_for: Option<DurationText>,
+    repair_drift: Option<bool>,
+}
+
+/// Reads and checks the file's content; the error is complete but for the file's name.
+pub(super) fn parse(text: &str) -> Result<Configuration, String> {
+    if text
+        .lines()
+        .all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
+    {
+        return Err(format!(
+            "the file is empty; begin it with \"apiVersion: {API_VERSION}\" and \"kind: {KIND}\""
+        ));
+    }
+    let mut key = String::new();
+    let options = serde_saphyr::options! { with_snippet: false };
+    let file = serde_saphyr::with_deserializer_from_str_with_options(text, options, |yaml| {
+        serde_path_to_error::deserialize::<_, File>(yaml).map_err(|error| {
+            key = error.path().to_string();
+            error.into_inner()
+        })
+    })
+    .map_err(|error| describe(&error, &key))?;
+    file.check()
+}
+
+/// `key: what is wrong, with line and column`.
+fn describe(error: &serde_saphyr::Error, key: &str) -> String {
+    // The path of the whole file is "."; "?" stands for a key that has no name yet.
+    let key = key.trim_end_matches('?').trim_end_matches('.');
+    if key.is_empty() {
+        error.to_string()
+    } else {
+        format!("{key}: {error}")
+    }
+}
+
+impl File {
+    fn check(self) -> Result<Configuration, String> {
+        let Self {
+            api_version,
+            kind,
+            node_name,
+            static_pod_path,
+            state_directory,
+            container_runtime_endpoint,
+            kubelet_root_directory,
+            listen_address,
+            socket_path,
+            metrics_address,
+            tls,
+            log,
+            limits,
+            projection,
+        } = self;
+
+        if api_version != API_VERSION {
+            return Err(format!(
+                "apiVersion: {api_version:?} is not known; write {API_VERSION}"
+            ));
+        }
+        if kind != KIND {
+            return Err(format!("kind: {kind:?} is not known; write {KIND}"));
+        }
+
+        let node_name = match node_name {
+            Some(name) => name.parse().map_err(|error| format!("nodeName: {error}"))?,
+            None => host_name()?,
+        };
+        let static_pod_path = path_or(static_pod_path, "/etc/kubernetes/manifests");
+        let state_directory = path_or(state_directory, "/var/lib/seedpod");
+        if state_directory.starts_with(&static_pod_path) {
+            return Err(
+                "stateDirectory: must not be staticPodPath or within it, since the kubelet \
+                        takes every file there for a pod; write another directory"
+                    .to_owned(),
+            );
+        }
+
+        let listen_address =
+            listen_address.map_or_else(|| Some(([0, 0, 0, 0], 10290).into()), |address| address.0);
+        let listen = match listen_address {
+            Some(address) => Some(Listen {
+                address,
+                tls: tls.check()?,
+            }),
+            None => None,
+        };
+        let socket_path =
+            socket_path.map_or_else(|| Some("/run/seedpod/seedpod.sock".into()), |path| path.0);
+        if listen.is_none() && socket_path.is_none() {
+            return Err(
+                "listenAddress, socketPath: both are empty, so nobody could reach the \
+                        daemon; set one of them"
+                    .to_owned(),
+            );
+        }
+        let metrics_address = metrics_address
+            .map_or_else(|| Some(([127, 0, 0, 1], 10291).into()), |address| address.0);
+
+        Ok(Configuration {
+            node_name,
+            static_pod_path,
+            state_directory,
+            container_runtime_endpoint: container_runtime_endpoint.and_then(|endpoint| endpoint.0),
+            kubelet_root_directory: path_or(kubelet_root_directory, "/var/lib/kubelet"),
+            listen,
+            socket_path,
+            metrics_address,
+            log: Log {
+                format: log.format.unwrap_or_default(),
+                level: log.level.unwrap_or_default(),
+            },
+            limits: limits.fill(),
+            projection: projection.fill(),
+        })
+    }
+}
+
+fn path_or(given: Option<AbsolutePath>, default: &str) -> PathBuf {
+    given.map_or_else(|| default.into(), |path| path.0)
+}
+
+/// The node's name as the kubelet finds it without `--hostname-override`.
+fn host_name() -> Result<NodeName, String> {
+    let uname = rustix::system::uname();
+    uname.nodename().to_string_lossy().parse().map_err(|error| {
+        format!("nodeName: is not set, and the host's name will not do: {error}; set nodeName")
+    })
+}
+
+impl TlsSection {
+    fn check(self) -> Result<TlsFiles, String> {
+        let needed = |file: Option<AbsolutePath>, key, what| {
+            file.map(|path| path.0).ok_or_else(|| {
+                format!(
+                    "{key}: is not set, and listenAddress needs it: {what}. `seedpod pki init` and \
+                     `seedpod pki issue` make one; or set listenAddress to \"\" to use the Unix \
+                     socket only"
+                )
+            })
+        };
+        Ok(TlsFiles {
+            cert_file: needed(self.cert_file, "tls.certFile", "the server's certificate")?,
+            key_file: needed(
+                self.key_file,
+                "tls.keyFile",
+                "the key of the server's certificate",
+            )?,
+            client_ca_file: needed(
+                self.client_ca_file,
+                "tls.clientCAFile",
+                "the authority whose client certificates are accepted",
+            )?,
+        })
+    }
+}
+
+impl LimitsSection {
+    fn fill(self) -> Limits {
+        let default = Limits::default();
+        Limits {
+            max_pods_per_bundle: self
+                .max_pods_per_bundle
+                .map_or(default.max_pods_per_bundle, Count::size),
+            max_bundle_bytes: self
+                .max_bundle_bytes
+                .map_or(default.max_bundle_bytes, Count::size),
+            request_timeout: self
+                .request_timeout
+                .map_or(default.request_timeout, |given| given.0),
+            max_requests: self.max_requests.map_or(default.max_requests, Count::size),
+            max_requests_per_client: self
+                .max_requests_per_client
+                .map_or(default.max_requests_per_client, Count::size),
+            max_connections: self
+                .max_connections
+                .map_or(default.max_connections, Count::size),
+            max_connections_per_client: self
+                .max_connections_per_client
+                .map_or(default.max_connections_per_client, Count::size),
+            max_connection_age: self
+                .max_connection_age
+                .map_or(default.max_connection_age, |given| given.0),
+            handshake_timeout: self
+                .handshake_timeout
+                .map_or(default.handshake_timeout, |given| given.0),
+            max_pending_handshakes: self
+                .max_pending_handshakes
+                .map_or(default.max_pending_handshakes, Count::size),
+            drain_timeout: self
+                .drain_timeout
+                .map_or(default.drain_timeout, |given| given.0),
+        }
+    }
+}
+
+impl ProjectionSection {
+    fn fill(self) -> Projection {
+        let default = Projection::default();
+        Projection {
+            nudge_for: self.nudge_for.map_or(default.nudge_for, |given| given.0),
+            repair_drift: self.repair_drift.unwrap_or(default.repair_drift),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The seam between the daemon and the node: everything that `daemon` does not know of the node is here.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use anyhow::Context;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use super::Started;
+use crate::{
+    config::Configuration,
+    fs::Disk,
+    grpc,
+    http::Observed,
+    metrics::Metrics,
+    node::{self, NodeHandle, Problem},
+    projection::Settings,
+    runtime_cri::CriRuntime,
+};
+
+/// Opens the store, starts the actor and the projection, and gives their services.
+#[expect(
+    clippy::unused_async,
+    reason = "the composition awaits whatever starts a node"
+)]
+pub(super) async fn start(
+    configuration: &Configuration,
+    metrics: Metrics,
+    stop: CancellationToken,
+) -> anyhow::Result<Started<NodeView>> {
+    let runtime = configuration
+        .container_runtime_endpoint
+        .as_ref()
+        .map(|socket| CriRuntime::new(&format!("unix://{}", socket.display())))
+        .transpose()
+        .context("containerRuntimeEndpoint")?;
+    let settings = Settings {
+        directory: configuration.static_pod_path.clone(),
+        node: configuration.node_name.clone(),
+        nudge_for: configuration.projection.nudge_for,
+        repair_drift: configuration.projection.repair_drift,
+    };
+    let (handle, tasks) = node::start(
+        Arc::new(Disk::new(metrics.clone())),
+        &configuration.state_directory,
+        settings,
+        runtime.clone(),
+        metrics.clone(),
+        stop.clone(),
+    )?;
+    let info = grpc::NodeInfo {
+        node: configuration.node_name.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        start_time: Timestamp::now(),
+        static_pod_path: configuration.static_pod_path.clone(),
+        state_directory: configuration.state_directory.clone(),
+        kubelet_root_directory: configuration.kubelet_root_directory.clone(),
+        max_pods_per_bundle: configuration.limits.max_pods_per_bundle,
+        max_bundle_bytes: configuration.limits.max_bundle_bytes,
+        max_message_bytes: configuration.limits.max_message_bytes(),
+    };
+    let serving = handle.serving();
+    let routes = grpc::routes(handle.clone(), runtime.clone(), info, metrics);
+    Ok(Started {
+        routes: reflection(routes)?,
+        observed: NodeView {
+            handle,
+            runtime,
+            node: configuration.node_name.clone(),
+        },
+        serving,
+        ended: Box::pin(async move {
+            let mut tasks: FuturesUnordered<_> = tasks.into_iter().collect();
+            while let Some(ended) = tasks.next().await {
+                ended.context("a task of the node failed")?;
+                anyhow::ensure!(stop.is_cancelled(), "a task of the node ended by itself");
+            }
+            Ok(())
+        }),
+    })
+}
+
+/// The node for metrics, probes and the watchdog.
+#[derive(Debug, Clone)]
+pub(super) struct NodeView {
+    handle: NodeHandle,
+    runtime: Option<CriRuntime>,
+    node: seedpod_manifest::NodeName,
+}
+
+impl Observed for NodeView {
+    async fn alive(&self) {
+        self.handle.alive().await;
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        self.handle.problems()
+    }
+
+    async fn pods_by_state(&self) -> Option<BTreeMap<&'static str, u64>> {
+        grpc::pods_by_state(&self.handle, self.runtime.as_ref(), &self.node).await
+    }
+}
+
+/// Adds both versions of the reflection service.
+pub(super) fn reflection(routes: Routes) -> anyhow::Result<Routes> {
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(seedpod_proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let describes_itself = "the built-in descriptors are readable";
+    Ok(routes
+        .add_service(builder().build_v1().context(describes_itself)?)
+        .add_service(builder().build_v1alpha().context(describes_itself)?))
+}

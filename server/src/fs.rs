@@ -1,0 +1,250 @@
+//! The one place that writes to disk.
+//!
+//! [`FileSystem`] is as thin as it can be: one method per system call that matters for durability, so that a simulated
+//! disk can cut the power between any two of them (`sim`, in tests). What is built from these calls stands below it
+//! and works on both.
+
+#[cfg(test)]
+pub(crate) mod sim;
+
+use std::{
+    fmt,
+    fs::{File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use crate::metrics::Metrics;
+
+/// The system calls that change a disk, and those that read it back.
+pub(crate) trait FileSystem: fmt::Debug + Send + Sync + 'static {
+    /// Makes a folder; OK when it is there already.
+    fn make_dir(&self, path: &Path, mode: u32) -> io::Result<()>;
+    /// Opens a file for writing, new or emptied, without following a symbolic link.
+    fn create(&self, path: &Path, mode: u32) -> io::Result<Box<dyn OpenFile>>;
+    /// Renames within one file system, over what is there.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Renames within one file system; [`io::ErrorKind::AlreadyExists`] when there is something.
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file; OK when it is not there.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+    /// Removes an empty folder.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
+    /// Makes the names in a folder durable.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Reads a whole file of at most `limit` bytes.
+    fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>>;
+    /// The names in a folder, ordered.
+    fn list(&self, path: &Path) -> io::Result<Vec<String>>;
+}
+
+/// A file that is being written.
+pub(crate) trait OpenFile {
+    /// Writes all bytes at the end.
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Makes the content durable.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// How the names of files that are not finished begin. The kubelet does not read names that begin with a dot.
+pub(crate) const STAGED_PREFIX: &str = ".seedpod-staged-";
+
+/// The name under which `name` is staged in the same folder.
+pub(crate) fn staged(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!("{STAGED_PREFIX}{name}"))
+}
+
+/// Writes a durable file that nobody sees under its name yet.
+///
+/// On an error nothing is left behind, as far as the disk lets us.
+pub(crate) fn stage(
+    fs: &dyn FileSystem,
+    dir: &Path,
+    name: &str,
+    bytes: &[u8],
+    mode: u32,
+) -> io::Result<()> {
+    let path = staged(dir, name);
+    let write = || {
+        let mut file = fs.create(&path, mode)?;
+        file.write_all(bytes)?;
+        file.sync()
+    };
+    write().inspect_err(|_| {
+        // The error that matters is the first one; a full disk should not be kept full by the attempt.
+        let _ = fs.remove_file(&path);
+    })
+}
+
+/// Gives a staged file its name. Durable only after [`FileSystem::sync_dir`].
+pub(crate) fn unveil(fs: &dyn FileSystem, dir: &Path, name: &str) -> io::Result<()> {
+    let path = staged(dir, name);
+    fs.rename(&path, &dir.join(name)).inspect_err(|_| {
+        let _ = fs.remove_file(&path);
+    })
+}
+
+/// As [`unveil`], but never over a file that is there.
+pub(crate) fn unveil_new(fs: &dyn FileSystem, dir: &Path, name: &str) -> io::Result<()> {
+    let path = staged(dir, name);
+    fs.rename_new(&path, &dir.join(name)).inspect_err(|_| {
+        let _ = fs.remove_file(&path);
+    })
+}
+
+/// Removes what an interrupted [`stage`] left in a folder.
+pub(crate) fn remove_staged(fs: &dyn FileSystem, dir: &Path) -> io::Result<()> {
+    for name in fs.list(dir)? {
+        if name.starts_with(STAGED_PREFIX) {
+            fs.remove_file(&dir.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// The real disk.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    metrics: Metrics,
+}
+
+impl Disk {
+    pub(crate) fn new(metrics: Metrics) -> Self {
+        Self { metrics }
+    }
+
+    fn timed_sync(metrics: &Metrics, file: &File) -> io::Result<()> {
+        let start = Instant::now();
+        let result = file.sync_all();
+        metrics.observe_fsync(start.elapsed());
+        result
+    }
+}
+
+struct DiskFile {
+    file: File,
+    metrics: Metrics,
+}
+
+impl OpenFile for DiskFile {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Disk::timed_sync(&self.metrics, &self.file)
+    }
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is the layer that the others are sent to"
+)]
+impl FileSystem for Disk {
+    fn make_dir(&self, path: &Path, mode: u32) -> io::Result<()> {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(mode)
+            .create(path)
+    }
+
+    fn create(&self, path: &Path, mode: u32) -> io::Result<Box<dyn OpenFile>> {
+        let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits())
+            .map_err(|_| io::ErrorKind::InvalidInput)?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .custom_flags(no_follow)
+            .open(path)?;
+        Ok(Box::new(DiskFile {
+            file,
+            metrics: self.metrics.clone(),
+        }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        use rustix::{
+            fs::{CWD, RenameFlags, renameat_with},
+            io::Errno,
+        };
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // Not each file system knows the flag. A look before the rename leaves a gap, but a small one.
+            Err(Errno::INVAL | Errno::NOSYS) => match to.symlink_metadata() {
+                Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => std::fs::rename(from, to),
+                Err(error) => Err(error),
+            },
+            other => other.map_err(io::Error::from),
+        }
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        absent_is_fine(std::fs::remove_file(path))
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        absent_is_fine(std::fs::remove_dir(path))
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        Self::timed_sync(&self.metrics, &File::open(path)?)
+    }
+
+    fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+        // Not to hang on a named pipe that somebody put there.
+        let non_blocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits())
+            .map_err(|_| io::ErrorKind::InvalidInput)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(non_blocking)
+            .open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::IsADirectory,
+                "not a regular file",
+            ));
+        }
+        let mut bytes = Vec::new();
+        file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > limit {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("larger than {limit} bytes"),
+            ));
+        }
+        Ok(bytes)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(path)? {
+            // A name that is no UTF-8 is none of ours; the kubelet would read it, so it must not get lost.
+            names.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+}
+
+fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Whether an error means that there is no room: the disk is full, or a quota is reached.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}

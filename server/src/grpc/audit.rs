@@ -1,0 +1,68 @@
+//! Who changed what: one line for each attempt, whatever came of it, with target `audit`. Never contents.
+
+use tonic::{Extensions, Status};
+use tracing::info;
+
+use super::{reason::code_name, status::reason_of};
+use crate::{access::Identity, node::Bundle};
+
+/// The client of a request, as far as audit tells of it.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    who: String,
+    from: String,
+    serial: String,
+}
+
+/// Who made the request.
+pub(super) fn caller(extensions: &Extensions) -> Caller {
+    match extensions.get::<Identity>() {
+        Some(identity) => Caller {
+            who: identity.name.clone(),
+            from: identity.peer.to_string(),
+            serial: identity.serial.clone().unwrap_or_default(),
+        },
+        // Not to be reached over the daemon's own sockets: `authorize` lets nobody in without an identity.
+        None => Caller {
+            who: "unknown".into(),
+            from: "unknown".into(),
+            serial: String::new(),
+        },
+    }
+}
+
+/// What a change came to.
+pub(super) enum Outcome<'a> {
+    /// There is a new revision, or the bundle is gone.
+    Changed(&'a Bundle),
+    /// All was as wanted before.
+    Unchanged(Option<&'a Bundle>),
+    /// A repeated request got the answer of the first one.
+    Replayed(&'a Bundle),
+    Refused(&'a Status),
+}
+
+/// Writes the line.
+pub(super) fn record(caller: &Caller, method: &'static str, bundle: &str, outcome: &Outcome<'_>) {
+    let (result, of, status) = match outcome {
+        Outcome::Changed(of) => ("changed", Some(*of), None),
+        Outcome::Unchanged(of) => ("unchanged", *of, None),
+        Outcome::Replayed(of) => ("replayed", Some(*of), None),
+        Outcome::Refused(status) => ("refused", None, Some(*status)),
+    };
+    info!(
+        target: "audit",
+        who = caller.who,
+        from = caller.from,
+        certificate_serial = caller.serial,
+        method,
+        // A name that was refused may be anything, of any length.
+        bundle = bundle.chars().take(63).collect::<String>(),
+        revision = of.map(|bundle| bundle.revision),
+        digest = of.map(|bundle| bundle.digest.as_str()),
+        result,
+        code = status.map_or("OK", |status| code_name(status.code())),
+        reason = status.map(reason_of),
+        "{method} {result}"
+    );
+}

@@ -1,0 +1,153 @@
+//! From the node's types to the API's messages.
+
+use jiff::Timestamp;
+use seedpod_proto::v1;
+
+use crate::{
+    node::{
+        Bundle, BundlePod, Change, ChangeKind, Injected, Problem, StoredWarning,
+        status::{ContainerStatus, PodState, PodStatus},
+    },
+    runtime_cri::ContainerState,
+};
+
+pub(super) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: time.as_second(),
+        nanos: time.subsec_nanosecond(),
+    }
+    .normalized()
+}
+
+pub(super) fn bundle(bundle: &Bundle) -> v1::Bundle {
+    v1::Bundle {
+        create_time: Some(timestamp(bundle.create_time)),
+        update_time: Some(timestamp(bundle.update_time)),
+        ..timeless(bundle)
+    }
+}
+
+/// The bundle as it would be: it has no times yet.
+fn timeless(bundle: &Bundle) -> v1::Bundle {
+    v1::Bundle {
+        name: bundle.name.to_string(),
+        revision: bundle.revision,
+        digest: bundle.digest.clone(),
+        create_time: None,
+        update_time: None,
+        pods: bundle.pods.iter().map(bundle_pod).collect(),
+    }
+}
+
+fn bundle_pod(pod: &BundlePod) -> v1::BundlePod {
+    v1::BundlePod {
+        namespace: pod.key.namespace.clone(),
+        name: pod.key.name.clone(),
+        uid: pod.uid.clone(),
+        digest: pod.digest.clone(),
+        revision: pod.revision,
+        file: pod.file.clone(),
+    }
+}
+
+pub(super) fn injected(injected: &Injected, validate_only: bool) -> v1::InjectPodsResponse {
+    let convert = if validate_only { timeless } else { bundle };
+    v1::InjectPodsResponse {
+        bundle: Some(convert(&injected.bundle)),
+        changes: injected.changes.iter().map(change).collect(),
+        warnings: injected.warnings.iter().map(warning).collect(),
+    }
+}
+
+fn change(change: &Change) -> v1::PodChange {
+    use v1::pod_change::Type;
+    let kind = match change.kind {
+        ChangeKind::Added => Type::Added,
+        ChangeKind::Replaced => Type::Replaced,
+        ChangeKind::Removed => Type::Removed,
+        ChangeKind::Unchanged => Type::Unchanged,
+    };
+    v1::PodChange {
+        namespace: change.pod.namespace.clone(),
+        name: change.pod.name.clone(),
+        r#type: kind.into(),
+        diff: change.diff.clone(),
+    }
+}
+
+fn warning(warning: &StoredWarning) -> v1::Warning {
+    v1::Warning {
+        field: warning.field.clone(),
+        reason: warning.reason.clone(),
+        description: warning.description.clone(),
+    }
+}
+
+pub(super) fn problem(problem: &Problem) -> v1::Problem {
+    v1::Problem {
+        reason: problem.reason.to_owned(),
+        message: problem.message.clone(),
+    }
+}
+
+pub(super) fn pod(status: PodStatus, pod_ips: Vec<String>) -> v1::Pod {
+    v1::Pod {
+        bundle: status.bundle.to_string(),
+        namespace: status.key.namespace,
+        name: status.key.name,
+        node_pod_name: status.node_pod_name,
+        uid: status.uid,
+        revision: status.revision,
+        state: pod_state(status.state).into(),
+        message: status.message,
+        running_revision: status.running_revision,
+        sandbox_id: status.sandbox_id,
+        pod_ips,
+        containers: status.containers.into_iter().map(container).collect(),
+    }
+}
+
+fn pod_state(state: PodState) -> v1::PodState {
+    match state {
+        PodState::Committed => v1::PodState::Committed,
+        PodState::Projected => v1::PodState::Projected,
+        PodState::Starting => v1::PodState::Starting,
+        PodState::Running => v1::PodState::Running,
+        PodState::Failed => v1::PodState::Failed,
+        PodState::Replacing => v1::PodState::Replacing,
+        PodState::Removing => v1::PodState::Removing,
+        PodState::Unknown => v1::PodState::Unknown,
+    }
+}
+
+fn container(status: ContainerStatus) -> v1::Container {
+    use v1::container::State;
+    let state = match status.state {
+        ContainerState::Created => State::Created,
+        ContainerState::Running => State::Running,
+        ContainerState::Exited => State::Exited,
+        ContainerState::Unknown => State::Unknown,
+    };
+    v1::Container {
+        name: status.name,
+        id: status.id,
+        state: state.into(),
+        restart_count: status.restart_count,
+        image: status.image,
+        start_time: status.start_time.map(timestamp),
+        exit_code: status.exit_code,
+        reason: status.reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_before_1970_has_positive_nanoseconds() {
+        let time = Timestamp::from_nanosecond(-1_500_000_000).unwrap();
+        let converted = timestamp(time);
+        assert_eq!((converted.seconds, converted.nanos), (-2, 500_000_000));
+    }
+}

@@ -1,0 +1,72 @@
+//! The layer that ends requests which take too long.
+//!
+//! tonic has one of its own, but it answers CANCELLED, which tells a client that somebody gave up on purpose.
+
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{Request, Response};
+use seedpod_proto::ERROR_DOMAIN;
+use tonic::{Code, Status, body::Body};
+use tonic_types::{ErrorDetails, StatusExt};
+use tower::{Layer, Service};
+
+/// Answers DEADLINE_EXCEEDED when a service has not answered in time. Streams that have begun may go on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline(pub(crate) Duration);
+
+impl<S> Layer<S> for Deadline {
+    type Service = WithDeadline<S>;
+
+    fn layer(&self, inner: S) -> WithDeadline<S> {
+        WithDeadline {
+            inner,
+            limit: self.0,
+        }
+    }
+}
+
+/// A service behind [`Deadline`].
+#[derive(Debug, Clone)]
+pub(crate) struct WithDeadline<S> {
+    inner: S,
+    limit: Duration,
+}
+
+impl<S, B> Service<Request<B>> for WithDeadline<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let limit = self.limit;
+        let response = self.inner.call(request);
+        Box::pin(async move {
+            match tokio::time::timeout(limit, response).await {
+                Ok(response) => response,
+                Err(_) => Ok(too_long(limit).into_http()),
+            }
+        })
+    }
+}
+
+fn too_long(limit: Duration) -> Status {
+    let message = format!(
+        "the request took more than limits.requestTimeout, {limit:?}; whether it was carried out \
+         is not known, so ask with GetBundle, or repeat it with the same request_id"
+    );
+    let details = ErrorDetails::with_error_info("REQUEST_TIMEOUT", ERROR_DOMAIN, HashMap::new());
+    Status::with_error_details(Code::DeadlineExceeded, message, details)
+}

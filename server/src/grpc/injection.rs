@@ -1,0 +1,244 @@
+//! `PodInjectionService`.
+
+mod request;
+
+use std::{sync::Arc, time::Instant};
+
+use seedpod_manifest::{BundleName, Checked, FieldValidation, Options, Violation, check};
+use seedpod_proto::v1::{
+    Bundle, GetBundleRequest, InjectPodsRequest, InjectPodsResponse, ListBundlesRequest,
+    ListBundlesResponse, ListPodsRequest, ListPodsResponse, RemoveBundleRequest,
+    RemoveBundleResponse, pod_injection_service_server::PodInjectionService,
+};
+use tonic::{Request, Response, Status};
+use tracing::{Instrument, Span};
+
+use self::request::Injection;
+use super::{
+    Api,
+    audit::{self, Caller, Outcome},
+    convert,
+    page::{List, Page},
+    pods::{self, PodPage},
+    reason::code_name,
+    status,
+};
+use crate::node::{ChangeKind, Inject, Injected, RemoveError};
+
+/// Up to so many bytes, checking takes less time than handing it to another thread is worth.
+const SMALL: usize = 32 * 1024;
+
+const BUNDLES_PER_PAGE: usize = 100;
+const PODS_PER_PAGE: usize = 500;
+
+#[tonic::async_trait]
+impl PodInjectionService for Api {
+    async fn inject_pods(
+        &self,
+        request: Request<InjectPodsRequest>,
+    ) -> Result<Response<InjectPodsResponse>, Status> {
+        let api = self.clone();
+        let caller = audit::caller(request.extensions());
+        let request = request.into_inner();
+        carry_through(async move { api.inject_and_record(&caller, request).await }).await
+    }
+
+    async fn get_bundle(
+        &self,
+        request: Request<GetBundleRequest>,
+    ) -> Result<Response<Bundle>, Status> {
+        let name = status::bundle_name("name", &request.get_ref().name)?;
+        let state = self.handle.state();
+        let bundle = state
+            .bundles
+            .get(&name)
+            .ok_or_else(|| status::not_found(&name))?;
+        Ok(Response::new(convert::bundle(bundle)))
+    }
+
+    async fn list_bundles(
+        &self,
+        request: Request<ListBundlesRequest>,
+    ) -> Result<Response<ListBundlesResponse>, Status> {
+        let request = request.get_ref();
+        let page = Page::<String>::parse(
+            List::Bundles,
+            request.page_size,
+            BUNDLES_PER_PAGE,
+            &request.page_token,
+        )?;
+        let state = self.handle.state();
+        let all: Vec<_> = state.bundles.values().collect();
+        let (bundles, next_page_token) =
+            page.take(List::Bundles, all, |bundle| bundle.name.to_string());
+        let bundles = bundles
+            .into_iter()
+            .map(|bundle| convert::bundle(bundle))
+            .collect();
+        Ok(Response::new(ListBundlesResponse {
+            bundles,
+            next_page_token,
+        }))
+    }
+
+    async fn remove_bundle(
+        &self,
+        request: Request<RemoveBundleRequest>,
+    ) -> Result<Response<RemoveBundleResponse>, Status> {
+        let api = self.clone();
+        let caller = audit::caller(request.extensions());
+        let request = request.into_inner();
+        carry_through(async move { api.remove_and_record(&caller, request).await }).await
+    }
+
+    async fn list_pods(
+        &self,
+        request: Request<ListPodsRequest>,
+    ) -> Result<Response<ListPodsResponse>, Status> {
+        let request = request.get_ref();
+        let only = match request.bundle.as_str() {
+            "" => None,
+            name => Some(status::bundle_name("bundle", name)?),
+        };
+        let page = PodPage::parse(
+            List::Pods(&request.bundle),
+            request.page_size,
+            PODS_PER_PAGE,
+            &request.page_token,
+        )?;
+        let (handle, runtime) = (&self.handle, self.runtime.as_ref());
+        let (pods, next_page_token) =
+            pods::list(handle, runtime, &self.info.node, only.as_ref(), &page).await;
+        Ok(Response::new(ListPodsResponse {
+            pods,
+            next_page_token,
+        }))
+    }
+}
+
+/// Lets a change go on to its end, its audit line included, when the client goes away and tonic drops the call.
+async fn carry_through<T: Send + 'static>(
+    change: impl Future<Output = Result<T, Status>> + Send + 'static,
+) -> Result<Response<T>, Status> {
+    match tokio::spawn(change.instrument(Span::current())).await {
+        Ok(result) => result.map(Response::new),
+        Err(error) => {
+            tracing::error!(error = %error, "a call has failed");
+            Err(status::internal("the daemon failed to carry out the call"))
+        }
+    }
+}
+
+impl Api {
+    async fn inject_and_record(
+        &self,
+        caller: &Caller,
+        request: InjectPodsRequest,
+    ) -> Result<InjectPodsResponse, Status> {
+        let begin = Instant::now();
+        let validate_only = request.validate_only;
+        let name = request.bundle.clone();
+        let result = self.inject(request).await;
+        let code = result
+            .as_ref()
+            .map_or_else(Status::code, |_| tonic::Code::Ok);
+        self.metrics
+            .observe_injection(code_name(code), begin.elapsed());
+        if !validate_only {
+            let outcome = match &result {
+                Err(status) => Outcome::Refused(status),
+                Ok(injected) if injected.replayed => Outcome::Replayed(&injected.bundle),
+                Ok(injected) if is_unchanged(injected) => {
+                    Outcome::Unchanged(Some(&injected.bundle))
+                }
+                Ok(injected) => Outcome::Changed(&injected.bundle),
+            };
+            audit::record(caller, "InjectPods", &name, &outcome);
+        }
+        result.map(|injected| convert::injected(&injected, validate_only))
+    }
+
+    async fn inject(&self, request: InjectPodsRequest) -> Result<Injected, Status> {
+        let validate_only = request.validate_only;
+        let injection = Injection::parse(request)?;
+        let bundle = injection.bundle;
+        let checked = self
+            .check(injection.manifests, injection.field_validation)
+            .await?
+            .map_err(|found| status::violations(&found))?;
+        let inject = Inject {
+            bundle: bundle.clone(),
+            checked,
+            expected_revision: injection.expected_revision,
+            request: injection.request,
+        };
+        let result = if validate_only {
+            self.handle.validate(inject).await
+        } else {
+            self.handle.inject(inject).await
+        };
+        result.map_err(|error| status::inject(&error, &bundle))
+    }
+
+    /// Checks the manifests, large ones on a thread that nothing else waits for.
+    async fn check(
+        &self,
+        manifests: Vec<String>,
+        field_validation: FieldValidation,
+    ) -> Result<Result<Checked, Vec<Violation>>, Status> {
+        let options = Options {
+            node: self.info.node.clone(),
+            max_pods: self.info.max_pods_per_bundle,
+            max_bytes: self.info.max_bundle_bytes,
+            field_validation,
+        };
+        if manifests.iter().map(String::len).sum::<usize>() <= SMALL {
+            return Ok(check(&manifests, &options));
+        }
+        let _turn = Arc::clone(&self.large_checks).acquire_owned().await;
+        tokio::task::spawn_blocking(move || check(&manifests, &options))
+            .await
+            .map_err(|_| status::internal("the daemon failed to check the manifests"))
+    }
+
+    async fn remove_and_record(
+        &self,
+        caller: &Caller,
+        request: RemoveBundleRequest,
+    ) -> Result<RemoveBundleResponse, Status> {
+        let result = self.remove(&request).await;
+        let outcome = match &result {
+            Err(status) => Outcome::Refused(status),
+            Ok(None) => Outcome::Unchanged(None),
+            Ok(Some(removed)) => Outcome::Changed(removed),
+        };
+        audit::record(caller, "RemoveBundle", &request.name, &outcome);
+        let removed = result?;
+        Ok(RemoveBundleResponse {
+            bundle: removed.map(|bundle| convert::bundle(&bundle)),
+        })
+    }
+
+    async fn remove(
+        &self,
+        request: &RemoveBundleRequest,
+    ) -> Result<Option<Arc<crate::node::Bundle>>, Status> {
+        let name: BundleName = status::bundle_name("name", &request.name)?;
+        match self
+            .handle
+            .remove(name.clone(), request.expected_revision)
+            .await
+        {
+            Ok(removed) => Ok(Some(removed)),
+            Err(RemoveError::NotFound { .. }) if request.allow_missing => Ok(None),
+            Err(error) => Err(status::remove(&error, &name)),
+        }
+    }
+}
+
+fn is_unchanged(injected: &Injected) -> bool {
+    injected
+        .changes
+        .iter()
+        .all(|change| change.kind == ChangeKind::Unchanged)
+}

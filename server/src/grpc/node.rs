@@ -1,0 +1,151 @@
+//! `NodeService`.
+
+use std::{path::Path, time::Duration};
+
+use seedpod_proto::v1::{
+    ContainerRuntime, GetNodeRequest, Kubelet, Limits, Node, Problem, container_runtime, kubelet,
+    node_service_server::NodeService,
+};
+use tokio::{net::UnixStream, time::timeout};
+use tonic::{Request, Response, Status};
+
+use super::{Api, convert, reason::Reason};
+
+/// How long the kubelet may take to accept a connection. It does so at once or not at all.
+const KUBELET: Duration = Duration::from_millis(500);
+
+/// The kubelet's pod resources socket below its root directory: on by default in every version since 1.28.
+const POD_RESOURCES: &str = "pod-resources/kubelet.sock";
+
+#[tonic::async_trait]
+impl NodeService for Api {
+    async fn get_node(&self, _: Request<GetNodeRequest>) -> Result<Response<Node>, Status> {
+        let info = &self.info;
+        let mut problems: Vec<Problem> = self
+            .handle
+            .problems()
+            .iter()
+            .map(convert::problem)
+            .collect();
+        let ((container_runtime, away), seen, foreign) = tokio::join!(
+            self.container_runtime(),
+            is_kubelet_seen(&info.kubelet_root_directory),
+            self.handle.foreign_files(),
+        );
+        problems.extend(away);
+        if !seen {
+            problems.push(not_seen(&info.kubelet_root_directory));
+        }
+        let foreign_files = foreign.unwrap_or_else(|error| {
+            let failed = Reason::StaticPodDirectoryFailed.as_str();
+            // The projection reads it too, and has mostly said so already.
+            if problems.iter().all(|problem| problem.reason != failed) {
+                let message = format!(
+                    "the static pod directory {} cannot be read: {error}; make it readable",
+                    info.static_pod_path.display()
+                );
+                problems.push(Problem {
+                    reason: failed.to_owned(),
+                    message,
+                });
+            }
+            Vec::new()
+        });
+        let state = self.handle.state();
+        Ok(Response::new(Node {
+            name: info.node.to_string(),
+            seedpod_version: info.version.to_owned(),
+            start_time: Some(convert::timestamp(info.start_time)),
+            static_pod_path: info.static_pod_path.display().to_string(),
+            state_directory: info.state_directory.display().to_string(),
+            container_runtime: Some(container_runtime),
+            kubelet: Some(Kubelet {
+                state: if seen {
+                    kubelet::State::Seen
+                } else {
+                    kubelet::State::NotSeen
+                }
+                .into(),
+                root_directory: info.kubelet_root_directory.display().to_string(),
+            }),
+            bundle_count: saturate(state.bundles.len()),
+            pod_count: saturate(state.pods().count()),
+            problems,
+            limits: Some(Limits {
+                max_pods_per_bundle: saturate(info.max_pods_per_bundle),
+                max_bundle_bytes: info.max_bundle_bytes as u64,
+            }),
+            foreign_files,
+        }))
+    }
+}
+
+impl Api {
+    /// The runtime, and what is wrong with it.
+    async fn container_runtime(&self) -> (ContainerRuntime, Option<Problem>) {
+        use container_runtime::State;
+        let Some(runtime) = &self.runtime else {
+            let state = State::NotConfigured.into();
+            return (
+                ContainerRuntime {
+                    state,
+                    ..ContainerRuntime::default()
+                },
+                None,
+            );
+        };
+        let endpoint = runtime.endpoint().to_owned();
+        match runtime.version().await {
+            Ok(version) => {
+                let state = State::Connected.into();
+                let (name, version) = (version.name, version.version);
+                (
+                    ContainerRuntime {
+                        state,
+                        endpoint,
+                        name,
+                        version,
+                    },
+                    None,
+                )
+            }
+            Err(error) => {
+                let message = format!(
+                    "the container runtime at {endpoint} does not answer: {}; start it, or set \
+                     containerRuntimeEndpoint to its socket",
+                    error.root_cause()
+                );
+                let reason = Reason::RuntimeUnreachable.as_str().to_owned();
+                let state = State::Unreachable.into();
+                let runtime = ContainerRuntime {
+                    state,
+                    endpoint,
+                    ..ContainerRuntime::default()
+                };
+                (runtime, Some(Problem { reason, message }))
+            }
+        }
+    }
+}
+
+fn not_seen(root: &Path) -> Problem {
+    let message = format!(
+        "no kubelet answers at {}; start it, or set kubeletRootDirectory to its --root-dir",
+        root.join(POD_RESOURCES).display()
+    );
+    Problem {
+        reason: Reason::KubeletNotSeen.as_str().to_owned(),
+        message,
+    }
+}
+
+async fn is_kubelet_seen(root: &Path) -> bool {
+    let connect = UnixStream::connect(root.join(POD_RESOURCES));
+    timeout(KUBELET, connect)
+        .await
+        .is_ok_and(|connected| connected.is_ok())
+}
+
+fn saturate(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

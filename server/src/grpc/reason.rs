@@ -1,0 +1,147 @@
+//! The stable reasons of errors and problems. What each means, and what to do, is in docs/errors.md.
+
+use tonic::Code;
+
+/// Makes the enum, its texts and the list of all of them from one table.
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $text:literal => $code:ident,)*) => {
+        /// Why a call failed or what is wrong with the node: stable, for programs.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub(crate) enum Reason {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Reason {
+            /// Every reason.
+            #[cfg(test)]
+            pub(crate) const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The reason as it stands in errors.
+            pub(crate) fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+
+            /// The code that a call with this reason fails with.
+            pub(crate) fn code(self) -> Code {
+                match self {
+                    $(Self::$name => Code::$code,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The manifests have faults; each violation has a reason of its own.
+    InvalidManifest = "INVALID_MANIFEST" => InvalidArgument,
+    InvalidBundleName = "INVALID_BUNDLE_NAME" => InvalidArgument,
+    InvalidRequestId = "INVALID_REQUEST_ID" => InvalidArgument,
+    InvalidFieldValidation = "INVALID_FIELD_VALIDATION" => InvalidArgument,
+    InvalidPageSize = "INVALID_PAGE_SIZE" => InvalidArgument,
+    InvalidPageToken = "INVALID_PAGE_TOKEN" => InvalidArgument,
+    NoManifests = "NO_MANIFESTS" => InvalidArgument,
+    /// Larger than the daemon reads at all.
+    RequestTooLarge = "REQUEST_TOO_LARGE" => OutOfRange,
+    BundleNotFound = "BUNDLE_NOT_FOUND" => NotFound,
+    StaleRevision = "STALE_REVISION" => Aborted,
+    ForeignFile = "FOREIGN_FILE" => AlreadyExists,
+    ForeignPod = "FOREIGN_POD" => AlreadyExists,
+    PodInOtherBundle = "POD_IN_OTHER_BUNDLE" => AlreadyExists,
+    RequestIdReused = "REQUEST_ID_REUSED" => AlreadyExists,
+    Busy = "BUSY" => Unavailable,
+    ShuttingDown = "SHUTTING_DOWN" => Unavailable,
+    DiskFull = "DISK_FULL" => ResourceExhausted,
+    StateDirectoryFailed = "STATE_DIRECTORY_FAILED" => Internal,
+    StaticPodDirectoryFailed = "STATIC_POD_DIRECTORY_FAILED" => Internal,
+    MethodUnknown = "METHOD_UNKNOWN" => Unimplemented,
+    /// A fault of the daemon or of the message's encoding.
+    Internal = "INTERNAL" => Internal,
+    /// A problem of the node, never an error of a call.
+    RuntimeUnreachable = "CONTAINER_RUNTIME_UNREACHABLE" => Unavailable,
+    /// A problem of the node, never an error of a call.
+    KubeletNotSeen = "KUBELET_NOT_SEEN" => Unavailable,
+}
+
+/// The name of a code in gRPC's own spelling.
+pub(crate) fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lines of docs/errors.md that begin a table's row, by the reason in their first cell.
+    fn documented() -> Vec<(String, String)> {
+        include_str!("../../../docs/errors.md")
+            .lines()
+            .filter_map(|line| {
+                let mut cells = line.strip_prefix("| `")?.splitn(2, "` |");
+                Some((cells.next()?.to_owned(), cells.next()?.to_owned()))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_documentation_lists_every_reason_with_its_code() {
+        let documented = documented();
+        for reason in Reason::ALL {
+            let rows: Vec<_> = documented
+                .iter()
+                .filter(|(name, _)| name == reason.as_str())
+                .collect();
+            let is_problem = matches!(reason, Reason::RuntimeUnreachable | Reason::KubeletNotSeen);
+            let code = code_name(reason.code());
+            assert!(
+                rows.iter()
+                    .any(|(_, rest)| is_problem || rest.contains(code)),
+                "{reason:?}: docs/errors.md has no row with {code}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_documentation_lists_every_reason_of_a_manifest_and_nothing_unknown() {
+        let documented = documented();
+        let has = |text: &str| documented.iter().any(|(name, _)| name == text);
+        for reason in seedpod_manifest::Reason::ALL {
+            assert!(has(reason.as_str()), "docs/errors.md lacks {reason}");
+        }
+        // Those of `authorize` and of the projection, which have no list of their own.
+        let others = [
+            "UNAUTHENTICATED",
+            "LOCAL_USER_NOT_ALLOWED",
+            "ROLE_REQUIRED",
+            "DRIFT",
+        ];
+        for (name, _) in &documented {
+            let known = Reason::ALL.iter().any(|reason| reason.as_str() == name)
+                || name.parse::<seedpod_manifest::Reason>().is_ok()
+                || others.contains(&name.as_str());
+            assert!(known, "docs/errors.md lists {name}, which nothing sends");
+        }
+        for other in others {
+            assert!(has(other), "docs/errors.md lacks {other}");
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! The one actor that owns the node's state, and the handle through which everything else reaches it.
+
+mod actor;
+mod plan;
+pub(crate) mod status;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use seedpod_manifest::{BundleName, Checked, Digest, HostPort, PodKey, Violation, Warning};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::actor::Command;
+pub(crate) use self::actor::start;
+use crate::{
+    projection::{Directory, ProjectionView},
+    runtime_cri::Sandbox,
+    store::StoreId,
+};
+
+/// How long a client should wait when the queue is full: a few commits take less.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+
+/// An injection as the API layer hands it over: decoded and checked, except against the node's state.
+#[derive(Debug)]
+pub(crate) struct Inject {
+    pub(crate) bundle: BundleName,
+    pub(crate) checked: Checked,
+    pub(crate) expected_revision: Option<u64>,
+    /// The client's id for this request, and the digest of the request's content.
+    pub(crate) request: Option<RequestId>,
+}
+
+/// A client's id for a request, and what it was about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RequestId {
+    pub(crate) id: String,
+    /// Over everything in the request that matters.
+    pub(crate) fingerprint: Digest,
+}
+
+/// What an injection did or would do.
+#[derive(Debug, Clone)]
+pub(crate) struct Injected {
+    pub(crate) bundle: Arc<Bundle>,
+    /// Ordered by pod.
+    pub(crate) changes: Vec<Change>,
+    pub(crate) warnings: Vec<StoredWarning>,
+    /// Whether this answer was given before to the same request id.
+    pub(crate) replayed: bool,
+}
+
+/// A warning as it is kept with a revision.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct StoredWarning {
+    pub(crate) field: String,
+    pub(crate) reason: String,
+    pub(crate) description: String,
+}
+
+impl From<&Warning> for StoredWarning {
+    fn from(warning: &Warning) -> Self {
+        Self {
+            field: warning.field.clone(),
+            reason: warning.reason.as_str().to_owned(),
+            description: warning.description.clone(),
+        }
+    }
+}
+
+/// What happens to one pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) pod: PodKey,
+    pub(crate) kind: ChangeKind,
+    /// A unified diff, secrets masked. Only from [`NodeHandle::validate`].
+    pub(crate) diff: String,
+}
+
+/// How a pod changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ChangeKind {
+    Added,
+    Replaced,
+    Removed,
+    Unchanged,
+}
+
+/// The active revision of a bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bundle {
+    pub(crate) name: BundleName,
+    pub(crate) revision: u64,
+    pub(crate) digest: String,
+    pub(crate) create_time: Timestamp,
+    pub(crate) update_time: Timestamp,
+    /// Ordered by pod.
+    pub(crate) pods: Vec<BundlePod>,
+}
+
+/// A pod of a bundle, rendered.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct BundlePod {
+    pub(crate) key: PodKey,
+    pub(crate) uid: String,
+    pub(crate) digest: String,
+    /// The revision that brought this content.
+    pub(crate) revision: u64,
+    pub(crate) file: String,
+    /// The file's content.
+    pub(crate) rendered: Arc<str>,
+    /// The host's ports that it takes.
+    pub(crate) host_ports: Vec<HostPort>,
+}
+
+impl std::fmt::Debug for BundlePod {
+    /// Without the content, which may hold what is secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BundlePod")
+            .field("key", &self.key)
+            .field("uid", &self.uid)
+            .field("revision", &self.revision)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Everything that is committed. Published whole after each commit; never changed in place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) bundles: BTreeMap<BundleName, Arc<Bundle>>,
+    /// The last revision of bundles that were removed: their numbers go on when they come back.
+    pub(crate) removed: BTreeMap<BundleName, u64>,
+}
+
+impl State {
+    /// The revision that the next commit of this bundle gets.
+    pub(crate) fn next_revision(&self, name: &BundleName) -> u64 {
+        let active = self.bundles.get(name).map(|bundle| bundle.revision);
+        active
+            .or_else(|| self.removed.get(name).copied())
+            .unwrap_or(0)
+            + 1
+    }
+
+    /// All pods with their bundles.
+    pub(crate) fn pods(&self) -> impl Iterator<Item = (&Arc<Bundle>, &BundlePod)> {
+        self.bundles
+            .values()
+            .flat_map(|bundle| bundle.pods.iter().map(move |pod| (bundle, pod)))
+    }
+}
+
+/// Why an injection was refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InjectError {
+    /// Conflicts of the manifests with what is on the node, other than names: host ports of other bundles.
+    #[error("the manifests do not fit this node")]
+    Violations(Vec<Violation>),
+    #[error("pod {pod} is in a file that Seedpod does not own: {file}")]
+    ForeignPod {
+        pod: PodKey,
+        file: String,
+        field: String,
+    },
+    #[error("the file {file} exists and is not Seedpod's")]
+    ForeignFile {
+        pod: PodKey,
+        file: String,
+        field: String,
+    },
+    #[error("pod {pod} belongs to bundle {owner}")]
+    OtherBundle {
+        pod: PodKey,
+        owner: BundleName,
+        field: String,
+    },
+    #[error("expected_revision is {expected}, but the active revision is {actual}")]
+    StaleRevision { expected: u64, actual: u64 },
+    #[error("request_id {id:?} was used for another request")]
+    RequestIdReused { id: String },
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+}
+
+/// Why a removal was refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RemoveError {
+    #[error("there is no bundle {name}")]
+    NotFound { name: BundleName },
+    #[error("expected_revision is {expected}, but the active revision is {actual}")]
+    StaleRevision { expected: u64, actual: u64 },
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+}
+
+/// Why a change could not be carried out, whatever it was. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChangeError {
+    /// The actor's queue is full, try again after this.
+    #[error("too many changes are waiting")]
+    Busy { retry_after: Duration },
+    #[error("the daemon is shutting down")]
+    ShuttingDown,
+    #[error("the disk of the state directory is full")]
+    DiskFull(#[source] std::io::Error),
+    #[error("the state directory cannot be written")]
+    Disk(#[source] std::io::Error),
+    /// The static pod directory could not be read, so foreign pods are not known.
+    #[error("the static pod directory cannot be read")]
+    StaticPodDirectory(#[source] std::io::Error),
+}
+
+/// What the projection knows of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PodProjection {
+    pub(crate) bundle: BundleName,
+    pub(crate) key: PodKey,
+    pub(crate) uid: String,
+    pub(crate) phase: ProjectionPhase,
+    /// What went wrong last, for people: "the static pod directory is full", ….
+    pub(crate) error: Option<String>,
+}
+
+/// How far the projection of a pod has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ProjectionPhase {
+    /// The file is not written yet.
+    Pending,
+    /// The file is there; the runtime has not confirmed it (and never does without one).
+    Written,
+    /// As written, in the place of an earlier pod of the same name that may still run.
+    Replacing,
+    /// The runtime has a sandbox of this uid.
+    Confirmed,
+    /// The pod is no longer wanted; its file is gone or about to be, and it may still run.
+    Removing,
+}
+
+/// Something that is wrong on the node now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    /// Stable, UPPER_SNAKE_CASE.
+    pub(crate) reason: &'static str,
+    /// A sentence with the remedy.
+    pub(crate) message: String,
+}
+
+/// How everything reaches the node. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct NodeHandle {
+    commands: mpsc::Sender<Command>,
+    published: Published,
+    directory: Arc<Directory>,
+    id: Arc<StoreId>,
+}
+
+/// What the actor and the projection publish.
+#[derive(Debug, Clone)]
+struct Published {
+    state: watch::Receiver<Arc<State>>,
+    store_problems: watch::Receiver<Vec<Problem>>,
+    projection: ProjectionView,
+}
+
+impl NodeHandle {
+    /// Commits an injection and answers when it is durable.
+    ///
+    /// # Cancel safety
+    /// Once called, the injection is carried out also when the caller goes away.
+    pub(crate) async fn inject(&self, inject: Inject) -> Result<Injected, InjectError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Inject(inject, answer))?;
+        answered
+            .await
+            .unwrap_or(Err(ChangeError::ShuttingDown.into()))
+    }
+
+    /// What [`Self::inject`] would do, with diffs; changes nothing.
+    pub(crate) async fn validate(&self, inject: Inject) -> Result<Injected, InjectError> {
+        let handle = self.clone();
+        let validate = move || {
+            let state = handle.state();
+            let plan = plan::plan(&state, &handle.directory, &handle.id, inject)?;
+            Ok(plan.preview())
+        };
+        tokio::task::spawn_blocking(validate)
+            .await
+            .unwrap_or(Err(ChangeError::ShuttingDown.into()))
+    }
+
+    /// Removes a bundle and answers when that is durable, with the bundle as it was.
+    ///
+    /// # Cancel safety
+    /// Once called, the removal is carried out also when the caller goes away.
+    pub(crate) async fn remove(
+        &self,
+        name: BundleName,
+        expected_revision: Option<u64>,
+    ) -> Result<Arc<Bundle>, RemoveError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Remove {
+            name,
+            expected_revision,
+            answer,
+        })?;
+        answered
+            .await
+            .unwrap_or(Err(ChangeError::ShuttingDown.into()))
+    }
+
+    fn send(&self, command: Command) -> Result<(), ChangeError> {
+        use mpsc::error::TrySendError::{Closed, Full};
+        self.commands
+            .try_send(command)
+            .map_err(|error| match error {
+                Full(_) => ChangeError::Busy {
+                    retry_after: RETRY_AFTER,
+                },
+                Closed(_) => ChangeError::ShuttingDown,
+            })
+    }
+
+    /// Resolves when the actor has answered; never when it is gone.
+    pub(crate) async fn alive(&self) {
+        let (answer, answered) = oneshot::channel();
+        let asked = self.commands.send(Command::Ping(answer)).await;
+        if asked.is_err() || answered.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// What is committed.
+    pub(crate) fn state(&self) -> Arc<State> {
+        Arc::clone(&self.published.state.borrow())
+    }
+
+    /// What the projection has made of it: the pods of all bundles and those that are being removed.
+    pub(crate) fn projections(&self) -> Arc<Vec<PodProjection>> {
+        Arc::clone(&self.published.projection.pods.borrow())
+    }
+
+    /// What the store and the projection know to be wrong.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        self.published.problems()
+    }
+
+    /// Whether the store and the static pod directory work. Ends with the node.
+    pub(crate) fn serving(&self) -> watch::Receiver<bool> {
+        self.published.clone().serving()
+    }
+
+    /// Files in the static pod directory that Seedpod does not own, ordered.
+    pub(crate) async fn foreign_files(&self) -> io::Result<Vec<String>> {
+        let (directory, id, state) = (
+            Arc::clone(&self.directory),
+            Arc::clone(&self.id),
+            self.state(),
+        );
+        let list = move || {
+            let foreign = directory.foreign(&state, &id)?;
+            Ok(foreign.into_iter().map(|foreign| foreign.file).collect())
+        };
+        tokio::task::spawn_blocking(list)
+            .await
+            .map_err(io::Error::other)?
+    }
+}
+
+impl Published {
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.store_problems.borrow().clone();
+        problems.extend(self.projection.problems.borrow().iter().cloned());
+        problems
+    }
+
+    fn serving(mut self) -> watch::Receiver<bool> {
+        let (sender, receiver) = watch::channel(self.problems().is_empty());
+        tokio::spawn(async move {
+            loop {
+                let changed = tokio::select! {
+                    changed = self.store_problems.changed() => changed,
+                    changed = self.projection.problems.changed() => changed,
+                    () = sender.closed() => return,
+                };
+                if changed.is_err() {
+                    return;
+                }
+                let serving = self.problems().is_empty();
+                sender.send_if_modified(|old| std::mem::replace(old, serving) != serving);
+            }
+        });
+        receiver
+    }
+}
+
+/// The runtime's sandboxes of one pod.
+pub(crate) fn sandboxes_of<'a, 'k>(
+    sandboxes: &'a [Sandbox],
+    key: &'k PodKey,
+    node: &'k seedpod_manifest::NodeName,
+) -> impl Iterator<Item = &'a Sandbox> {
+    sandboxes.iter().filter(move |sandbox| {
+        sandbox.namespace == key.namespace
+            && sandbox
+                .name
+                .strip_suffix(node.as_str())
+                .and_then(|n| n.strip_suffix('-'))
+                == Some(key.name.as_str())
+    })
+}

@@ -1,0 +1,334 @@
+//! The actor: the only one who changes the state. Runs on a thread of its own, since it waits for the disk.
+
+use std::{io, path::Path, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use seedpod_manifest::BundleName;
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Bundle, Change, ChangeError, ChangeKind, Inject, InjectError, Injected, NodeHandle, Problem,
+    Published, RemoveError, RequestId, State, plan,
+};
+use crate::{
+    fs::{self, FileSystem},
+    metrics::Metrics,
+    projection::{self, Directory, Settings},
+    runtime_cri::Runtime,
+    store::{CommitError, Draft, OpenError, Store, bundle_digest},
+};
+
+/// How many changes may wait. Each takes a few milliseconds of disk time, so that the last of them is answered within
+/// a second on any disk that a node should have; more than that is a client that does not wait for its answers.
+const QUEUE: usize = 64;
+
+/// How often a failing disk is tried.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the actor is asked.
+#[derive(Debug)]
+pub(super) enum Command {
+    Inject(Inject, oneshot::Sender<Result<Injected, InjectError>>),
+    Remove {
+        name: BundleName,
+        expected_revision: Option<u64>,
+        answer: oneshot::Sender<Result<Arc<Bundle>, RemoveError>>,
+    },
+    Ping(oneshot::Sender<()>),
+}
+
+/// Why the node cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("the state directory cannot be used")]
+    Store(#[from] OpenError),
+    #[error("the static pod directory {path} cannot be made")]
+    Directory {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Opens the store and starts the actor and the projection. The tasks end when `shutdown` is cancelled, and only then:
+/// one that ends by itself has failed.
+pub(crate) fn start<R: Runtime>(
+    fs: Arc<dyn FileSystem>,
+    state_directory: &Path,
+    settings: Settings,
+    runtime: Option<R>,
+    metrics: Metrics,
+    shutdown: CancellationToken,
+) -> Result<(NodeHandle, Vec<JoinHandle<()>>), StartError> {
+    let store = Store::open(Arc::clone(&fs), state_directory)?;
+    let state = Arc::new(store.state());
+    let id = Arc::new(store.id().clone());
+    make_static_pod_directory(&*fs, &settings.directory, &state)?;
+
+    let (publish_state, state) = watch::channel(state);
+    let (publish_problems, store_problems) = watch::channel(Vec::new());
+    let directory = Arc::new(Directory::new(Arc::clone(&fs), settings.directory.clone()));
+    let (projection, projecting) = projection::start(
+        settings,
+        Arc::clone(&directory),
+        Arc::clone(&id),
+        runtime,
+        state.clone(),
+        metrics,
+        shutdown.clone(),
+    );
+    let (commands, receiver) = mpsc::channel(QUEUE);
+    let actor = Actor {
+        store,
+        directory: Arc::clone(&directory),
+        publish_state,
+        publish_problems,
+    };
+    let runtime = Handle::current();
+    let acting = tokio::task::spawn_blocking(move || actor.run(&runtime, receiver, &shutdown));
+    let published = Published {
+        state,
+        store_problems,
+        projection,
+    };
+    Ok((
+        NodeHandle {
+            commands,
+            published,
+            directory,
+            id,
+        },
+        vec![acting, projecting],
+    ))
+}
+
+/// A fresh node may not have the directory yet, and a kubelet waits for it. With bundles committed it must have been
+/// there: then its absence is a fault (a mount that is missing, perhaps) which the projection reports.
+fn make_static_pod_directory(
+    fs: &dyn FileSystem,
+    path: &Path,
+    state: &State,
+) -> Result<(), StartError> {
+    let absent = fs
+        .list(path)
+        .is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    if absent && state.bundles.is_empty() {
+        tracing::info!(path = %path.display(), "making the static pod directory");
+        fs.make_dir(path, 0o755)
+            .map_err(|source| StartError::Directory {
+                path: path.display().to_string(),
+                source,
+            })?;
+    }
+    Ok(())
+}
+
+struct Actor {
+    store: Store,
+    directory: Arc<Directory>,
+    publish_state: watch::Sender<Arc<State>>,
+    publish_problems: watch::Sender<Vec<Problem>>,
+}
+
+impl Actor {
+    fn run(
+        mut self,
+        runtime: &Handle,
+        mut commands: mpsc::Receiver<Command>,
+        shutdown: &CancellationToken,
+    ) {
+        loop {
+            let failing = !self.publish_problems.borrow().is_empty();
+            let next = async {
+                tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => Next::Stop,
+                    command = commands.recv() => command.map_or(Next::Stop, Next::Command),
+                    () = tokio::time::sleep(PROBE_INTERVAL), if failing => Next::Probe,
+                }
+            };
+            match runtime.block_on(next) {
+                Next::Command(command) => self.carry_out(command),
+                Next::Probe => self.probe(),
+                Next::Stop => return,
+            }
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        // A caller that went away gets no answer; what it asked for is done all the same.
+        match command {
+            Command::Inject(inject, answer) => drop(answer.send(self.inject(inject))),
+            Command::Remove {
+                name,
+                expected_revision,
+                answer,
+            } => {
+                drop(answer.send(self.remove(&name, expected_revision)));
+            }
+            Command::Ping(answer) => drop(answer.send(())),
+        }
+    }
+
+    fn inject(&mut self, inject: Inject) -> Result<Injected, InjectError> {
+        let request = inject.request.clone();
+        if let Some(request) = &request
+            && let Some(answer) = self.replay(request)?
+        {
+            return Ok(answer);
+        }
+        let state = Arc::clone(&self.publish_state.borrow());
+        let plan = plan::plan(&state, &self.directory, self.store.id(), inject)?;
+        if let Some(bundle) = plan.unchanged() {
+            if let Some(request) = &request {
+                let remembered = self.store.remember(&bundle.name, request, plan.warnings());
+                self.note(remembered)?;
+            }
+            let bundle = Arc::clone(bundle);
+            let (changes, warnings) = (plan.changes(), plan.warnings().to_vec());
+            return Ok(Injected {
+                bundle,
+                changes,
+                warnings,
+                replayed: false,
+            });
+        }
+        let (changes, warnings) = (plan.changes(), plan.warnings().to_vec());
+        let committed = self.store.commit(plan.draft(request));
+        let bundle = self.note(committed)?;
+        self.publish();
+        Ok(Injected {
+            bundle,
+            changes,
+            warnings,
+            replayed: false,
+        })
+    }
+
+    /// The answer that the same request got before.
+    fn replay(&self, request: &RequestId) -> Result<Option<Injected>, InjectError> {
+        let remembered = self
+            .store
+            .remembered(&request.id)
+            .map_err(|error| ChangeError::Disk(io::Error::other(error)))?;
+        let Some(remembered) = remembered else {
+            return Ok(None);
+        };
+        if remembered.fingerprint != request.fingerprint.to_string() {
+            return Err(InjectError::RequestIdReused {
+                id: request.id.clone(),
+            });
+        }
+        Ok(Some(Injected {
+            bundle: remembered.bundle,
+            changes: remembered.changes,
+            warnings: remembered.warnings,
+            replayed: true,
+        }))
+    }
+
+    fn remove(
+        &mut self,
+        name: &BundleName,
+        expected_revision: Option<u64>,
+    ) -> Result<Arc<Bundle>, RemoveError> {
+        let state = Arc::clone(&self.publish_state.borrow());
+        let Some(old) = state.bundles.get(name) else {
+            return Err(RemoveError::NotFound { name: name.clone() });
+        };
+        if let Some(expected) = expected_revision.filter(|expected| *expected != old.revision) {
+            return Err(RemoveError::StaleRevision {
+                expected,
+                actual: old.revision,
+            });
+        }
+        let bundle = Bundle {
+            name: name.clone(),
+            revision: state.next_revision(name),
+            digest: bundle_digest(std::iter::empty()),
+            create_time: old.create_time,
+            update_time: Timestamp::now(),
+            pods: Vec::new(),
+        };
+        let changes = old.pods.iter().map(|pod| Change {
+            pod: pod.key.clone(),
+            kind: ChangeKind::Removed,
+            diff: String::new(),
+        });
+        let changes = changes.collect();
+        let draft = Draft {
+            bundle,
+            removed: true,
+            request: None,
+            changes,
+            warnings: Vec::new(),
+        };
+        let committed = self.store.commit(draft);
+        self.note(committed)?;
+        self.publish();
+        Ok(Arc::clone(old))
+    }
+
+    /// Published only after the durable commit.
+    fn publish(&self) {
+        self.publish_state
+            .send_replace(Arc::new(self.store.state()));
+    }
+
+    /// Takes note of whether the disk works.
+    fn note<T>(&self, result: Result<T, CommitError>) -> Result<T, ChangeError> {
+        let problems = match &result {
+            Ok(_) => Vec::new(),
+            Err(error) => vec![store_problem(error)],
+        };
+        if let Err(error) = &result {
+            tracing::error!(error = %crate::error::chain(error), "a change was refused by the disk");
+        }
+        self.publish_problems.send_if_modified(|old| {
+            let modified = *old != problems;
+            *old = problems;
+            modified
+        });
+        result.map_err(|error| match error {
+            CommitError::Write { source, .. } if fs::is_full(&source) => {
+                ChangeError::DiskFull(source)
+            }
+            CommitError::Write { source, .. } | CommitError::Uncertain(source) => {
+                ChangeError::Disk(source)
+            }
+        })
+    }
+
+    /// Looks whether a failing disk works again.
+    fn probe(&self) {
+        if self.store.probe().is_ok() {
+            tracing::info!("the state directory takes writes again");
+            self.publish_problems.send_replace(Vec::new());
+        }
+    }
+}
+
+enum Next {
+    Command(Command),
+    Probe,
+    Stop,
+}
+
+fn store_problem(error: &CommitError) -> Problem {
+    let reason = match error {
+        CommitError::Write { source, .. } if fs::is_full(source) => "DISK_FULL",
+        CommitError::Write { .. } | CommitError::Uncertain(_) => "STATE_DIRECTORY_FAILED",
+    };
+    Problem {
+        reason,
+        message: format!(
+            "the state directory takes no writes: {}; the pods stay as they are",
+            crate::error::chain(error)
+        ),
+    }
+}

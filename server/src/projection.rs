@@ -1,0 +1,77 @@
+//! The kubelet's static pod directory: made to hold what the committed state demands, and nothing else of ours.
+//!
+//! One task (`task`) owns the directory. It is level-triggered: whatever wakes it (a new state, a change in the
+//! directory, a deadline), it compares what is demanded with what is there and with what runs, and does what is
+//! missing. `board` is the pure part that decides; `directory` reads and writes; `drift` watches with inotify.
+//!
+//! What holds at each instant, also after a crash: a demanded pod that was projected has a whole file, the old one or
+//! the new one; a foreign file is never touched; the directory itself is never renamed or made anew.
+
+mod board;
+mod directory;
+mod drift;
+mod task;
+#[cfg(test)]
+mod tests;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::directory::{Directory, ForeignFile};
+use crate::{
+    metrics::Metrics,
+    node::{PodProjection, Problem, State},
+    runtime_cri::Runtime,
+    store::StoreId,
+};
+
+/// How the projection works.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// The kubelet's static pod directory.
+    pub(crate) directory: PathBuf,
+    /// The node's name, as the kubelet appends it to pod names.
+    pub(crate) node: seedpod_manifest::NodeName,
+    /// For how long a file is rewritten to make the kubelet try again at once.
+    pub(crate) nudge_for: Duration,
+    /// Whether owned files that somebody changed are put right.
+    pub(crate) repair_drift: bool,
+}
+
+/// What the projection publishes.
+#[derive(Debug, Clone)]
+pub(crate) struct ProjectionView {
+    /// All demanded pods, and those that are being removed.
+    pub(crate) pods: watch::Receiver<Arc<Vec<PodProjection>>>,
+    /// What is wrong with the directory.
+    pub(crate) problems: watch::Receiver<Vec<Problem>>,
+}
+
+/// Starts the projection's task. It ends when `shutdown` is cancelled.
+pub(crate) fn start<R: Runtime>(
+    settings: Settings,
+    directory: Arc<Directory>,
+    id: Arc<StoreId>,
+    runtime: Option<R>,
+    state: watch::Receiver<Arc<State>>,
+    metrics: Metrics,
+    shutdown: CancellationToken,
+) -> (ProjectionView, JoinHandle<()>) {
+    let (publish_pods, pods) = watch::channel(Arc::new(Vec::new()));
+    let (publish_problems, problems) = watch::channel(Vec::new());
+    let task = task::Task::new(
+        settings,
+        directory,
+        id,
+        runtime,
+        metrics,
+        task::Outlets {
+            pods: publish_pods,
+            problems: publish_problems,
+        },
+    );
+    let task = tokio::spawn(task.run(state, shutdown));
+    (ProjectionView { pods, problems }, task)
+}

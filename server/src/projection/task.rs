@@ -1,0 +1,352 @@
+//! The task that owns the static pod directory.
+
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Settings,
+    board::{Board, Leaving},
+    directory::{Directory, Done, Work},
+    drift::{Noticed, Watch},
+};
+use crate::{
+    metrics::Metrics,
+    node::{PodProjection, Problem, State},
+    runtime_cri::Runtime,
+    store::StoreId,
+};
+
+/// How often everything is looked at, in case that a change was not noticed.
+const FULL_LOOK: Duration = Duration::from_secs(60);
+/// How often a directory that failed is tried again.
+const DIRECTORY_RETRY: Duration = Duration::from_secs(1);
+
+/// Where the task publishes.
+#[derive(Debug)]
+pub(super) struct Outlets {
+    pub(super) pods: watch::Sender<Arc<Vec<PodProjection>>>,
+    pub(super) problems: watch::Sender<Vec<Problem>>,
+}
+
+pub(super) struct Task<R> {
+    settings: Settings,
+    directory: Arc<Directory>,
+    id: Arc<StoreId>,
+    runtime: Option<R>,
+    metrics: Metrics,
+    outlets: Outlets,
+    board: Board,
+    watch: Watch,
+    /// Why the directory could not be read, when it could not.
+    directory_error: Option<String>,
+    looked_at: Instant,
+    asked_runtime: Option<Instant>,
+}
+
+impl<R: Runtime> Task<R> {
+    pub(super) fn new(
+        settings: Settings,
+        directory: Arc<Directory>,
+        id: Arc<StoreId>,
+        runtime: Option<R>,
+        metrics: Metrics,
+        outlets: Outlets,
+    ) -> Self {
+        let board = Board::new(settings.node.clone(), settings.nudge_for, runtime.is_some());
+        let watch = Watch::new(directory.path());
+        Self {
+            board,
+            watch,
+            settings,
+            directory,
+            id,
+            runtime,
+            metrics,
+            outlets,
+            directory_error: None,
+            looked_at: Instant::now(),
+            asked_runtime: None,
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut state: watch::Receiver<Arc<State>>,
+        shutdown: CancellationToken,
+    ) {
+        let demanded = Arc::clone(&state.borrow_and_update());
+        self.board.demand(&demanded, Instant::now());
+        if let Err(error) = self.directory.tidy() {
+            tracing::warn!(%error, "cannot tidy the static pod directory");
+        }
+        self.look_at_everything();
+        loop {
+            self.work().await;
+            self.publish();
+            let wake = self.next_wake();
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                changed = state.changed() => {
+                    // The actor is gone, and the whole daemon with it.
+                    if changed.is_err() {
+                        return;
+                    }
+                    let demanded = Arc::clone(&state.borrow_and_update());
+                    self.board.demand(&demanded, Instant::now());
+                }
+                noticed = self.watch.next() => self.notice(noticed),
+                () = tokio::time::sleep_until(wake.into()) => {
+                    let renewed = self.watch.renew(self.directory.path());
+                    let due = self.looked_at.elapsed() >= FULL_LOOK;
+                    if renewed || due || self.directory_error.is_some() {
+                        self.look_at_everything();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does what is to be done now: in the directory, then at the runtime.
+    async fn work(&mut self) {
+        if self.directory_error.is_none() {
+            let work = self.board.work(Instant::now());
+            self.carry_out(work).await;
+        }
+        self.ask_runtime().await;
+        if self.directory_error.is_none() {
+            let nudges = self.board.nudges(Instant::now());
+            for _ in &nudges.write {
+                self.metrics.count_nudge();
+            }
+            self.carry_out(nudges).await;
+        }
+    }
+
+    async fn carry_out(&mut self, work: Work) {
+        if work.remove.is_empty() && work.write.is_empty() {
+            return;
+        }
+        let directory = Arc::clone(&self.directory);
+        let only_nudges = work.only_nudges;
+        let done = tokio::task::spawn_blocking(move || directory.carry_out(work)).await;
+        // A panic there is a fault of ours; the next round tries again.
+        let done = done.unwrap_or_else(|error| {
+            tracing::error!(%error, "writing the static pod directory failed");
+            Done::default()
+        });
+        let now = Instant::now();
+        for (file, result) in done.removed {
+            match &result {
+                Ok(()) => tracing::info!(file, "removed a static pod"),
+                Err(error) => tracing::error!(file, %error, "cannot remove a static pod"),
+            }
+            self.board
+                .removed(&file, result.err().map(|error| error.to_string()), now);
+        }
+        for (write, result) in done.written {
+            match &result {
+                Ok(()) if only_nudges => tracing::debug!(file = write.file, "nudged"),
+                Ok(()) => tracing::info!(file = write.file, "wrote a static pod"),
+                Err(error) => {
+                    tracing::error!(file = write.file, %error, "cannot write a static pod")
+                }
+            }
+            self.board
+                .wrote(&write, result.err().map(describe_write), now);
+        }
+    }
+
+    /// Asks the runtime what runs, if anybody waits for that.
+    async fn ask_runtime(&mut self) {
+        let Some(runtime) = &self.runtime else { return };
+        let now = Instant::now();
+        let Some(since) = self.board.waits_since(now) else {
+            return;
+        };
+        let due = self
+            .asked_runtime
+            .is_none_or(|at| now >= at + poll_interval(now, since));
+        if !due {
+            return;
+        }
+        self.asked_runtime = Some(now);
+        match runtime.sandboxes().await {
+            Ok(sandboxes) => self.board.observe(&sandboxes),
+            // Unknown, which is not the same as nothing: everything waits on.
+            Err(error) => {
+                tracing::debug!(error = %crate::error::chain(&error), "the runtime does not answer");
+            }
+        }
+    }
+
+    fn notice(&mut self, noticed: Noticed) {
+        let Noticed::Names(names) = noticed else {
+            return self.look_at_everything();
+        };
+        for name in names.iter().filter(|name| !name.starts_with('.')) {
+            if let Err(error) = self.look_at(name) {
+                self.directory_error = Some(error.to_string());
+            }
+        }
+    }
+
+    fn look_at_everything(&mut self) {
+        self.looked_at = Instant::now();
+        match self.look_at_all_names() {
+            Ok(()) => {
+                if self.directory_error.take().is_some() {
+                    tracing::info!("the static pod directory can be read again");
+                }
+            }
+            Err(error) => {
+                if self.directory_error.is_none() {
+                    tracing::error!(%error, path = %self.directory.path().display(),
+                        "cannot read the static pod directory");
+                }
+                self.directory_error = Some(error.to_string());
+            }
+        }
+    }
+
+    fn look_at_all_names(&mut self) -> io::Result<()> {
+        let mut names = self.directory.names()?;
+        names.extend(self.board.files());
+        names.sort_unstable();
+        names.dedup();
+        names.iter().try_for_each(|name| self.look_at(name))
+    }
+
+    /// Compares one name with what it should hold.
+    fn look_at(&mut self, name: &str) -> io::Result<()> {
+        let content = self.directory.read(name)?;
+        let owned = content
+            .as_deref()
+            .and_then(|bytes| crate::store::owned_by(&self.id, bytes));
+        if let (Some(owned), Some(content)) = (owned, &content)
+            && name == owned.key.file_name()
+        {
+            let leaving = Leaving {
+                bundle: owned.bundle,
+                key: owned.key,
+                uid: owned.uid,
+                host_ports: seedpod_manifest::read_foreign(content)
+                    .map(|pod| pod.host_ports)
+                    .unwrap_or_default(),
+            };
+            self.board.found_leftover(name, leaving, content);
+        }
+        if !self.board.knows(name) {
+            return Ok(());
+        }
+        if self.board.found(name, content.as_deref(), Instant::now()) {
+            let what = if content.is_some() {
+                "changed"
+            } else {
+                "removed"
+            };
+            if self.settings.repair_drift {
+                self.metrics.count_drift();
+                tracing::warn!(
+                    file = name,
+                    "somebody {what} a static pod of ours; putting it right"
+                );
+            } else {
+                tracing::warn!(
+                    file = name,
+                    "somebody {what} a static pod of ours; leaving it so"
+                );
+                self.board.leave(name);
+            }
+        }
+        Ok(())
+    }
+
+    fn next_wake(&self) -> Instant {
+        let now = Instant::now();
+        let mut wake = self.looked_at + FULL_LOOK;
+        if self.directory_error.is_some() || !self.watch.is_up() {
+            wake = wake.min(now + DIRECTORY_RETRY);
+        }
+        if self.runtime.is_some()
+            && let Some(since) = self.board.waits_since(now)
+        {
+            wake = wake.min(now + poll_interval(now, since));
+        }
+        wake.min(self.board.next_deadline().unwrap_or(wake))
+    }
+
+    fn publish(&self) {
+        self.metrics.set_projection_queue(self.board.queue());
+        let pods = self.board.pods();
+        self.outlets.pods.send_if_modified(|old| {
+            let modified = **old != pods;
+            if modified {
+                *old = Arc::new(pods);
+            }
+            modified
+        });
+        let problems = self.problems();
+        self.outlets.problems.send_if_modified(|old| {
+            let modified = *old != problems;
+            if modified {
+                *old = problems;
+            }
+            modified
+        });
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let path = self.directory.path().display();
+        let mut problems = Vec::new();
+        if let Some(error) = &self.directory_error {
+            problems.push(Problem {
+                reason: "STATIC_POD_DIRECTORY_FAILED",
+                message: format!(
+                    "the static pod directory {path} cannot be read: {error}; make it readable, or mount it, and it \
+                     is taken up again"
+                ),
+            });
+        }
+        if let Some(error) = self.board.error() {
+            problems.push(Problem {
+                reason: "STATIC_POD_DIRECTORY_FAILED",
+                message: format!(
+                    "the static pod directory {path} cannot be written: {error}; it is tried again"
+                ),
+            });
+        }
+        let left = self.board.left();
+        if !left.is_empty() {
+            problems.push(Problem {
+                reason: "DRIFT",
+                message: format!(
+                    "somebody changed or removed {} in {path}, and repairDrift is off; inject the bundle anew or \
+                     restart seedpodd to put it right",
+                    left.join(", ")
+                ),
+            });
+        }
+        problems
+    }
+}
+
+fn describe_write(error: io::Error) -> String {
+    if error.kind() == io::ErrorKind::AlreadyExists {
+        return "a file that is not Seedpod's has this name; move it away".to_owned();
+    }
+    error.to_string()
+}
+
+/// Often while something has just been done, then less and less: a pod that the kubelet refuses is asked for as long
+/// as it is demanded.
+fn poll_interval(now: Instant, since: Instant) -> Duration {
+    let waited = now.saturating_duration_since(since);
+    (waited / 20).clamp(Duration::from_millis(50), Duration::from_secs(5))
+}

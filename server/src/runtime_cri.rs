@@ -1,0 +1,107 @@
+//! What the container runtime runs, over CRI v1.
+//!
+//! `client.rs` makes the calls, `join.rs` turns the runtime's two flat lists into sandboxes with their containers.
+//! A daemon without a runtime has no [`CriRuntime`]: it is an `Option` wherever one can do without.
+
+mod client;
+mod join;
+
+use jiff::Timestamp;
+
+pub(crate) use client::CriRuntime;
+
+/// A pod sandbox and its containers, as the runtime reports them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sandbox {
+    pub(crate) id: String,
+    pub(crate) namespace: String,
+    /// With the node's suffix.
+    pub(crate) name: String,
+    pub(crate) uid: String,
+    /// Whether the sandbox is READY: it stands, and its containers may run.
+    pub(crate) ready: bool,
+    pub(crate) created_at: Timestamp,
+    /// From the annotations that rendering puts on the pod.
+    pub(crate) bundle: Option<String>,
+    pub(crate) revision: Option<u64>,
+    /// The newest attempt of each container.
+    pub(crate) containers: Vec<Container>,
+}
+
+/// A container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Container {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) attempt: u32,
+    pub(crate) state: ContainerState,
+    pub(crate) image: String,
+}
+
+/// What the runtime tells of one container beyond the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ContainerDetails {
+    /// Only of meaning when the container has ended.
+    pub(crate) exit_code: i32,
+    /// The runtime's word, as in "Completed" or "OOMKilled". May be empty.
+    pub(crate) reason: String,
+    /// `None` before it was started.
+    pub(crate) started_at: Option<Timestamp>,
+}
+
+/// What the runtime calls itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RuntimeVersion {
+    pub(crate) name: String,
+    pub(crate) version: String,
+}
+
+impl Sandbox {
+    /// Whether anything of it runs. A stopped sandbox stays listed until the kubelet collects it, up to a minute.
+    pub(crate) fn is_live(&self) -> bool {
+        self.ready
+            || self
+                .containers
+                .iter()
+                .any(|c| c.state == ContainerState::Running)
+    }
+}
+
+/// What the runtime says of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ContainerState {
+    Created,
+    Running,
+    Exited,
+    Unknown,
+}
+
+/// Why the runtime could not be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} failed")]
+pub(crate) struct RuntimeError {
+    pub(crate) operation: &'static str,
+    #[source]
+    pub(crate) source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl RuntimeError {
+    /// The innermost cause in one line, for a message to people.
+    pub(crate) fn root_cause(&self) -> String {
+        let mut cause: &(dyn std::error::Error + 'static) = self.source.as_ref();
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        match cause.downcast_ref::<tonic::Status>() {
+            // Its Display has the code's description and the metadata, which only the runtime's author can use.
+            Some(status) => status.message().to_owned(),
+            None => cause.to_string(),
+        }
+    }
+}
+
+/// What the projection and the API need of a runtime. A trait, so that tests can put a scripted one behind them.
+pub(crate) trait Runtime: Clone + Send + Sync + 'static {
+    /// All pod sandboxes that the kubelet made, with their containers. Exited ones may be listed too.
+    fn sandboxes(&self) -> impl Future<Output = Result<Vec<Sandbox>, RuntimeError>> + Send;
+}

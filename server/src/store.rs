@@ -1,0 +1,398 @@
+//! The durable state: what was committed, and nothing else.
+//!
+//! ```text
+//! <stateDirectory>/lock                              held by the one daemon that may write here
+//! <stateDirectory>/store.json                        the format's version and the store's id
+//! <stateDirectory>/bundles/<bundle>/<revision>.json  one immutable revision: staged, synced, renamed, folder synced
+//! <stateDirectory>/bundles/<bundle>/<revision>.requests.json
+//!                                                    ids of requests that found this revision already active
+//! ```
+//!
+//! The highest revision of a bundle is the active one, so that a commit is one rename, and after a power cut at any
+//! instant there is either the old revision or the new one, whole. A removal is a revision too, one without pods:
+//! revision numbers never start again, and no uid is made twice.
+//!
+//! Whatever cannot be read stops the daemon: reading it as "nothing" would stop every pod.
+
+mod lock;
+mod open;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use seedpod_manifest::{BundleName, Digest};
+
+use self::record::{RequestRecord, RevisionRecord};
+pub(crate) use self::{
+    lock::{Lock, LockError},
+    open::OpenError,
+    record::{StoreId, owned_by},
+};
+use crate::{
+    fs::{self, FileSystem},
+    node::{Bundle, Change, RequestId, State, StoredWarning},
+};
+
+/// How many revisions of a bundle are kept, the active one included.
+const HISTORY: usize = 10;
+/// How many request ids are kept beside a revision that they found active.
+const IDS_PER_REVISION: usize = 100;
+/// How many removed bundles are remembered, for their revision numbers and request ids.
+const REMOVED_BUNDLES: usize = 1000;
+
+/// A new revision, before it is committed.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) bundle: Bundle,
+    /// Whether this is a removal: the bundle has no pods and is no longer listed.
+    pub(crate) removed: bool,
+    pub(crate) request: Option<RequestId>,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) warnings: Vec<StoredWarning>,
+}
+
+/// Why a commit failed. The old revision is the active one then.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommitError {
+    /// Nothing has changed, and the next attempt may work.
+    #[error("cannot write {}", path.display())]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// Whether the revision is on the disk is not known: the disk failed, and failed again when the attempt was to be
+    /// taken back. Only a restart, which reads the disk anew, can tell.
+    #[error(
+        "the disk failed in the middle of a commit; restart the daemon when the disk is mended"
+    )]
+    Uncertain(#[source] io::Error),
+}
+
+/// What an earlier request with the same id led to.
+#[derive(Debug, Clone)]
+pub(crate) struct Remembered {
+    pub(crate) fingerprint: String,
+    pub(crate) bundle: Arc<Bundle>,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) warnings: Vec<StoredWarning>,
+}
+
+/// The state directory, opened and locked.
+#[derive(Debug)]
+pub(crate) struct Store {
+    fs: Arc<dyn FileSystem>,
+    bundles_dir: PathBuf,
+    id: StoreId,
+    bundles: BTreeMap<BundleName, History>,
+    /// Where each remembered request id is written down.
+    requests: HashMap<String, (BundleName, u64)>,
+    uncertain: bool,
+    /// Released when the store is dropped. None on a simulated disk.
+    _lock: Option<Lock>,
+}
+
+/// The kept revisions of one bundle.
+#[derive(Debug, Default)]
+struct History {
+    active: Option<Arc<RevisionRecord>>,
+    /// Ascending.
+    kept: Vec<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    revision: u64,
+    /// The ids that die with this revision.
+    ids: Vec<String>,
+    has_sidecar: bool,
+}
+
+impl Store {
+    /// The id that uids are made with.
+    pub(crate) fn id(&self) -> &StoreId {
+        &self.id
+    }
+
+    /// What is committed, for publishing.
+    pub(crate) fn state(&self) -> State {
+        let mut state = State::default();
+        for (name, history) in &self.bundles {
+            let Some(active) = &history.active else {
+                continue;
+            };
+            if active.removed {
+                state.removed.insert(name.clone(), active.bundle.revision);
+            } else {
+                state
+                    .bundles
+                    .insert(name.clone(), Arc::clone(&active.bundle));
+            }
+        }
+        state
+    }
+
+    /// What an earlier request with this id led to.
+    pub(crate) fn remembered(&self, id: &str) -> Result<Option<Remembered>, OpenError> {
+        let Some((name, revision)) = self.requests.get(id) else {
+            return Ok(None);
+        };
+        let record = match self
+            .bundles
+            .get(name)
+            .and_then(|history| history.active.as_ref())
+        {
+            Some(active) if active.bundle.revision == *revision => Arc::clone(active),
+            _ => Arc::new(open::revision(
+                &*self.fs,
+                &self.bundles_dir,
+                name,
+                *revision,
+            )?),
+        };
+        if let Some(request) = record.request.as_ref().filter(|request| request.id == id) {
+            return Ok(Some(Remembered {
+                fingerprint: request.fingerprint.clone(),
+                bundle: Arc::clone(&record.bundle),
+                changes: record.changes.clone(),
+                warnings: record.warnings.clone(),
+            }));
+        }
+        let others = open::requests(&*self.fs, &self.bundles_dir, name, *revision)?;
+        Ok(others
+            .into_iter()
+            .find(|request| request.id == id)
+            .map(|request| Remembered {
+                fingerprint: request.fingerprint,
+                changes: record::unchanged(&record.bundle),
+                bundle: Arc::clone(&record.bundle),
+                warnings: request.warnings,
+            }))
+    }
+
+    /// Makes a new revision durable and active.
+    pub(crate) fn commit(&mut self, draft: Draft) -> Result<Arc<Bundle>, CommitError> {
+        let name = draft.bundle.name.clone();
+        let revision = draft.bundle.revision;
+        let record = Arc::new(RevisionRecord::from(draft));
+        let dir = self.bundles_dir.join(name.as_str());
+        let file = record::file_name(revision);
+        if !self.bundles.contains_key(&name) {
+            self.make_bundle_dir(&dir)?;
+        }
+        self.write(&dir, &file, record.encode().as_bytes())?;
+
+        let history = self.bundles.entry(name.clone()).or_default();
+        let ids: Vec<String> = record
+            .request
+            .iter()
+            .map(|request| request.id.clone())
+            .collect();
+        self.requests
+            .extend(ids.iter().map(|id| (id.clone(), (name.clone(), revision))));
+        history.kept.push(Kept {
+            revision,
+            ids,
+            has_sidecar: false,
+        });
+        history.active = Some(Arc::clone(&record));
+        self.prune(&name);
+        Ok(Arc::clone(&record.bundle))
+    }
+
+    /// Remembers that a request found the active revision to be what it demands.
+    pub(crate) fn remember(
+        &mut self,
+        name: &BundleName,
+        request: &RequestId,
+        warnings: &[StoredWarning],
+    ) -> Result<(), CommitError> {
+        let Some(kept) = self
+            .bundles
+            .get(name)
+            .and_then(|history| history.kept.last())
+        else {
+            return Ok(());
+        };
+        let revision = kept.revision;
+        let read = open::requests(&*self.fs, &self.bundles_dir, name, revision);
+        let mut requests = read.map_err(|error| CommitError::Write {
+            path: record::sidecar_path(&self.bundles_dir, name, revision),
+            source: io::Error::other(error),
+        })?;
+        let surplus = (requests.len() + 1).saturating_sub(IDS_PER_REVISION);
+        let forgotten: Vec<RequestRecord> = requests.drain(..surplus).collect();
+        requests.push(RequestRecord {
+            id: request.id.clone(),
+            fingerprint: request.fingerprint.to_string(),
+            warnings: warnings.to_vec(),
+        });
+        let dir = self.bundles_dir.join(name.as_str());
+        let bytes = record::encode_requests(&requests);
+        self.write(&dir, &record::sidecar_name(revision), bytes.as_bytes())?;
+
+        for request in &forgotten {
+            self.requests.remove(&request.id);
+        }
+        self.requests
+            .insert(request.id.clone(), (name.clone(), revision));
+        if let Some(kept) = self
+            .bundles
+            .get_mut(name)
+            .and_then(|history| history.kept.last_mut())
+        {
+            kept.has_sidecar = true;
+            kept.ids
+                .retain(|id| !forgotten.iter().any(|request| request.id == *id));
+            kept.ids.push(request.id.clone());
+        }
+        Ok(())
+    }
+
+    /// Whether the disk takes writes now: writes, syncs and removes a small file.
+    pub(crate) fn probe(&self) -> io::Result<()> {
+        if self.uncertain {
+            return Err(io::Error::other(
+                "the disk failed in the middle of a commit",
+            ));
+        }
+        fs::stage(&*self.fs, &self.bundles_dir, "probe", &[0; 4096], 0o600)?;
+        self.fs.remove_file(&fs::staged(&self.bundles_dir, "probe"))
+    }
+
+    fn make_bundle_dir(&self, dir: &Path) -> Result<(), CommitError> {
+        let make = || {
+            self.fs.make_dir(dir, 0o700)?;
+            self.fs.sync_dir(&self.bundles_dir)
+        };
+        make().map_err(|source| CommitError::Write {
+            path: dir.to_owned(),
+            source,
+        })
+    }
+
+    /// Writes a durable file. After an error the old content (or no file) is there, or the store says that it does
+    /// not know and takes no more writes.
+    fn write(&mut self, dir: &Path, name: &str, bytes: &[u8]) -> Result<(), CommitError> {
+        let path = dir.join(name);
+        if self.uncertain {
+            return Err(CommitError::Uncertain(io::Error::other(
+                "an earlier commit is uncertain",
+            )));
+        }
+        let failed = |source| CommitError::Write {
+            path: path.clone(),
+            source,
+        };
+        let is_new = !name.ends_with(record::SIDECAR_SUFFIX);
+        fs::stage(&*self.fs, dir, name, bytes, 0o600).map_err(failed)?;
+        fs::unveil(&*self.fs, dir, name).map_err(failed)?;
+        let Err(source) = self.fs.sync_dir(dir) else {
+            return Ok(());
+        };
+        // The new name may or may not be on the disk. A sidecar only says what is true anyway; a revision must go.
+        if is_new {
+            let take_back = self
+                .fs
+                .remove_file(&path)
+                .and_then(|()| self.fs.sync_dir(dir));
+            if take_back.is_err() {
+                self.uncertain = true;
+                return Err(CommitError::Uncertain(source));
+            }
+        }
+        Err(failed(source))
+    }
+
+    /// Forgets the oldest revisions. Not synced: what comes back after a power cut is forgotten again later.
+    fn prune(&mut self, name: &BundleName) {
+        let Some(history) = self.bundles.get_mut(name) else {
+            return;
+        };
+        let surplus = history.kept.len().saturating_sub(HISTORY);
+        let dir = self.bundles_dir.join(name.as_str());
+        for kept in history.kept.drain(..surplus) {
+            for id in &kept.ids {
+                self.requests.remove(id);
+            }
+            remove_revision(&*self.fs, &dir, &kept);
+        }
+        self.prune_removed_bundles();
+    }
+
+    fn prune_removed_bundles(&mut self) {
+        let removed = |history: &History| history.active.as_ref().is_some_and(|a| a.removed);
+        let count = self
+            .bundles
+            .values()
+            .filter(|history| removed(history))
+            .count();
+        if count <= REMOVED_BUNDLES {
+            return;
+        }
+        let oldest = self
+            .bundles
+            .iter()
+            .filter(|(_, history)| removed(history))
+            .min_by_key(|(_, history)| {
+                history
+                    .active
+                    .as_ref()
+                    .map(|active| active.bundle.update_time)
+            });
+        let Some(name) = oldest.map(|(name, _)| name.clone()) else {
+            return;
+        };
+        let Some(history) = self.bundles.remove(&name) else {
+            return;
+        };
+        let dir = self.bundles_dir.join(name.as_str());
+        for id in history.kept.iter().flat_map(|kept| &kept.ids) {
+            self.requests.remove(id);
+        }
+        // The removal itself goes last, and only when the revisions with pods are gone for good: without it, they
+        // would come back to life.
+        let Some((removal, older)) = history.kept.split_last() else {
+            return;
+        };
+        for kept in older {
+            remove_revision(&*self.fs, &dir, kept);
+        }
+        if older.is_empty() || self.fs.sync_dir(&dir).is_ok() {
+            remove_revision(&*self.fs, &dir, removal);
+            let _ = self.fs.remove_dir(&dir);
+        }
+    }
+}
+
+/// Removes the files of a revision. An error leaves a file that is not needed, which the next start tries again.
+fn remove_revision(fs: &dyn FileSystem, dir: &Path, kept: &Kept) {
+    let mut names = vec![record::file_name(kept.revision)];
+    names.extend(
+        kept.has_sidecar
+            .then(|| record::sidecar_name(kept.revision)),
+    );
+    for name in names {
+        if let Err(error) = fs.remove_file(&dir.join(&name)) {
+            tracing::warn!(%error, file = %dir.join(name).display(), "cannot remove an old revision");
+        }
+    }
+}
+
+/// The digest of a bundle's content.
+pub(crate) fn bundle_digest<'a>(
+    pods: impl Iterator<Item = (&'a seedpod_manifest::PodKey, &'a str)>,
+) -> String {
+    let mut text = String::new();
+    for (key, digest) in pods {
+        text.push_str(&format!("{key} {digest}\n"));
+    }
+    Digest::of(text.as_bytes()).to_string()
+}
