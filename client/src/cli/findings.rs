@@ -111,8 +111,19 @@ fn split(field: &str) -> (Option<usize>, &str) {
     parse().map_or((None, field), |(index, rest)| (Some(index), rest))
 }
 
+/// The line without what stands behind `value:`, which in an environment variable may be a secret, and what is printed
+/// here often ends in the log of some pipeline.
+fn without_value(line: &str) -> String {
+    for key in ["value:", "\"value\":"] {
+        if let Some(start) = line.find(key) {
+            return format!("{} …", &line[..start + key.len()]);
+        }
+    }
+    line.to_owned()
+}
+
 fn excerpt(text: &str, line: usize, column: usize) -> Option<String> {
-    let source = text.lines().nth(line.checked_sub(1)?)?;
+    let source = without_value(text.lines().nth(line.checked_sub(1)?)?);
     // Control characters would move the cursor of the terminal; a tab would move the caret.
     let shown: Vec<char> = source
         .chars()
@@ -315,6 +326,24 @@ mod tests {
         ] {
             assert_eq!(split_place(whole), (whole, None));
         }
+    }
+
+    #[test]
+    fn an_excerpt_keeps_values_of_variables_to_itself() {
+        for line in [
+            "    value: hunter2",
+            "  - {name: PASSWORD, value: hunter2}",
+            r#"{"name":"P","value":"hunter2"}"#,
+        ] {
+            let shown = excerpt(line, 1, 200).unwrap_or_default();
+            assert!(
+                shown.contains("value") && !shown.contains("hunter2"),
+                "{shown}"
+            );
+        }
+        assert!(
+            excerpt("  valueFrom: x", 1, 1).is_some_and(|shown| shown.contains("valueFrom: x"))
+        );
     }
 
     #[test]
