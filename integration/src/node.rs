@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-pub use api_server::ApiServer;
+pub use api_server::{ApiServer, ApiServerStart};
 
 use crate::cgroup::Cgroup;
 use crate::ctr::{Container, Ctr};
@@ -45,11 +45,12 @@ pub struct NodeOptions {
     pub api_server: bool,
 }
 
-/// A running node. It ends with this value, or with this process.
+/// A running node. One of [`Node::start`] ends with this value, or with this process.
 ///
 /// # Guarantees
 /// When the value is dropped, no process, mount, network interface and cgroup of the node is left, and
-/// none of the files that the rig made. The same is so after [`Node::detach`] and [`Node::destroy`].
+/// none of the files that the rig made. The same is so after [`Node::destroy`].
+/// A node of [`Node::start_detached`] runs on until then.
 #[derive(Debug)]
 pub struct Node {
     layout: Layout,
@@ -191,12 +192,18 @@ impl Node {
         self.ctr()?.import(file)
     }
 
-    /// The log of a pod's container since its last restart, or nothing while there is none.
+    /// The log of a static pod's container since its last restart, or nothing before its first line.
     ///
     /// `pod` is the name in the manifest, without the node's.
     #[must_use]
     pub fn container_log(&self, namespace: &str, pod: &str, container: &str) -> Option<String> {
-        let prefix = format!("{namespace}_{pod}-{}_", self.name());
+        self.api_pod_log(namespace, &format!("{pod}-{}", self.name()), container)
+    }
+
+    /// As [`Node::container_log`], for a pod of the API server, which has no node's name behind its own.
+    #[must_use]
+    pub fn api_pod_log(&self, namespace: &str, pod: &str, container: &str) -> Option<String> {
+        let prefix = format!("{namespace}_{pod}_");
         let folders = std::fs::read_dir(self.pod_logs()).ok()?;
         let mut logs: Vec<PathBuf> = folders
             .flatten()
@@ -204,9 +211,8 @@ impl Node {
             .filter_map(|folder| newest_log(&folder.path().join(container)))
             .collect();
         logs.sort_by_key(|log| log.metadata().and_then(|data| data.modified()).ok());
-        std::fs::read_to_string(logs.last()?)
-            .ok()
-            .map(|text| without_prefixes(&text))
+        let text = std::fs::read_to_string(logs.last()?).ok()?;
+        Some(without_prefixes(&text)).filter(|text| !text.is_empty())
     }
 
     /// Waits for the first line that a pod's container prints, and returns it.
