@@ -110,6 +110,8 @@ pub(super) fn reflection(routes: Routes) -> anyhow::Result<Routes> {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(seedpod_proto::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // The details of errors, which `grpcurl` shows as base64 otherwise.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let describes_itself = "the built-in descriptors are readable";
     Ok(routes
