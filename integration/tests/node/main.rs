@@ -5,6 +5,8 @@
 )]
 
 mod daemon;
+mod injection;
 mod lifecycle;
 mod rig;
+mod scene;
 mod smoke;
