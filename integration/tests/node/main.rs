@@ -1,12 +1,19 @@
 //! Tests on a real kubelet. All of this binary share one node; see [`rig`].
 #![allow(
     clippy::disallowed_methods,
-    reason = "the ban is for the daemon's state"
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the bans are for the daemon's state and for programs' output"
 )]
 
 mod daemon;
+mod drift;
+mod foreign;
 mod injection;
+mod kills;
 mod lifecycle;
+mod refusals;
+mod restarts;
 mod rig;
 mod scene;
 mod smoke;

@@ -3,11 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use seedpod_client::{
-    Bundle, Client, Endpoint, Error, InjectPods, Injected, Options, Pod, RemoveBundle, RetryPolicy,
-    Wait,
+    Bundle, Client, Endpoint, Error, InjectPods, Injected, Options, Pod, RemoveBundle, Wait,
 };
 use seedpod_integration::pki::Identity;
 use seedpod_integration::{
@@ -248,9 +246,4 @@ pub(crate) fn socket_options(daemon: &Seedpodd<'_>) -> Options {
 pub(crate) fn connect_lazy(options: Options) -> Client {
     // Made inside of the runtime, which the connection's own task is to live in.
     run(async { Client::connect_lazy(options) }).expect("the client's options")
-}
-
-/// A policy that never sends anything twice, for tests that count.
-pub(crate) fn no_retries() -> RetryPolicy {
-    RetryPolicy::new(0, Duration::ZERO, Duration::ZERO)
 }
