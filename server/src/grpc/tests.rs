@@ -42,9 +42,9 @@ impl Bench {
             repair_drift: true,
         };
         let state_directory = folder.path().join("state");
-        let disk = Arc::new(Disk::new(metrics.clone()));
+        let disk: Arc<dyn crate::fs::FileSystem> = Arc::new(Disk::new(metrics.clone()));
         let (handle, tasks) = start(
-            disk,
+            &disk,
             &state_directory,
             settings,
             runtime.clone(),

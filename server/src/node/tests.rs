@@ -23,7 +23,7 @@ use super::{
     actor::StartError, start,
 };
 use crate::{
-    fs::Disk,
+    fs::{Disk, FileSystem},
     metrics::Metrics,
     projection::Settings,
     runtime_cri::{Container, ContainerState, Runtime, RuntimeError, Sandbox},
@@ -106,8 +106,9 @@ impl Harness {
             repair_drift: self.repair_drift,
         };
         let metrics = Metrics::default();
+        let disk: Arc<dyn FileSystem> = Arc::new(Disk::new(metrics.clone()));
         start(
-            Arc::new(Disk::new(metrics.clone())),
+            &disk,
             &self.folder.path().join("state"),
             settings,
             self.runtime.clone(),

@@ -161,11 +161,11 @@ impl<R: Runtime> Task<R> {
                 Ok(()) if only_nudges => tracing::debug!(file = write.file, "nudged"),
                 Ok(()) => tracing::info!(file = write.file, "wrote a static pod"),
                 Err(error) => {
-                    tracing::error!(file = write.file, %error, "cannot write a static pod")
+                    tracing::error!(file = write.file, %error, "cannot write a static pod");
                 }
             }
             self.board
-                .wrote(&write, result.err().map(describe_write), now);
+                .wrote(&write, result.as_ref().err().map(describe_write), now);
         }
     }
 
@@ -353,7 +353,7 @@ impl<R: Runtime> Task<R> {
     }
 }
 
-fn describe_write(error: io::Error) -> String {
+fn describe_write(error: &io::Error) -> String {
     if error.kind() == io::ErrorKind::AlreadyExists {
         return "a file that is not Seedpod's has this name; move it away".to_owned();
     }
