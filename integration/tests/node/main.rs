@@ -6,14 +6,21 @@
     reason = "the bans are for the daemon's state and for programs' output"
 )]
 
+mod access;
+mod cli;
 mod daemon;
+mod disk_full;
 mod drift;
 mod foreign;
+mod grpcurl;
 mod injection;
 mod kills;
 mod lifecycle;
+mod operation;
+mod programs;
 mod refusals;
 mod restarts;
 mod rig;
 mod scene;
 mod smoke;
+mod state;
