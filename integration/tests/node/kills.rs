@@ -1,6 +1,6 @@
 //! The daemon is killed at random instants, and nothing is lost, torn or left over.
 //!
-//! `SEEDPOD_TORTURE_KILLS` says in how many requests (200), `SEEDPOD_TORTURE_SEED` from which seed; it is printed. The
+//! `SEEDPOD_TORTURE_KILLS` says in how many requests (200), `SEEDPOD_TORTURE_KILL_SEED` from which seed; it is printed. The
 //! same seed gives the same choices; what the kills meet in the daemon is up to the scheduler.
 
 mod random;
@@ -41,8 +41,8 @@ fn number(variable: &str) -> Option<u64> {
 #[test]
 fn a_daemon_killed_at_random_instants_loses_and_tears_nothing() {
     let kills = number("SEEDPOD_TORTURE_KILLS").unwrap_or(200);
-    let seed = number("SEEDPOD_TORTURE_SEED").unwrap_or_else(random::fresh_seed);
-    println!("{kills} kills, SEEDPOD_TORTURE_SEED={seed}");
+    let seed = number("SEEDPOD_TORTURE_KILL_SEED").unwrap_or_else(random::fresh_seed);
+    println!("{kills} kills, SEEDPOD_TORTURE_KILL_SEED={seed}");
     // A node of its own: the kubelet has so much to do that others would wait for it.
     let node = Node::start(&NodeOptions::default()).unwrap();
     let scene = Scene::on(&node, "kill");
