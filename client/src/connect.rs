@@ -143,6 +143,8 @@ fn parts(options: &Options) -> Result<(tonic::transport::Endpoint, Connector), E
         .origin(origin)
         .user_agent(concat!("seedpod-client/", env!("CARGO_PKG_VERSION")))
         .map_err(|error| wrong("endpoint", error.to_string(), None))?
+        // Errors travel in headers, and one that names many fields is large.
+        .http2_max_header_list_size(64 << 10)
         // A node that loses power sends no FIN: without pings a call would hang until its deadline.
         .http2_keep_alive_interval(Duration::from_secs(15))
         .keep_alive_timeout(Duration::from_secs(10));

@@ -7,7 +7,8 @@ use tonic::transport::Uri;
 /// The port that `seedpodd` listens on when nothing else is configured.
 const DEFAULT_PORT: u16 = 10290;
 
-/// Where a daemon listens: `https://host:port`, `host:port`, `host`, or `unix:///path/of/the.sock`.
+/// Where a daemon listens: `https://host:port`, `host:port`, `host`, `unix:///path/of/the.sock`, or that
+/// path alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Endpoint {
@@ -53,6 +54,9 @@ impl FromStr for Endpoint {
                 ));
             }
             return Ok(Self::Unix(PathBuf::from(path)));
+        }
+        if given.starts_with('/') {
+            return Ok(Self::Unix(PathBuf::from(given)));
         }
         if given.starts_with("http://") {
             return Err(refuse(
@@ -121,6 +125,7 @@ mod tests {
             ("https://[fd00::7]", "https://[fd00::7]:10290"),
             ("unix:///run/s.sock", "unix:///run/s.sock"),
             ("unix:/run/s.sock", "unix:///run/s.sock"),
+            ("/run/s.sock", "unix:///run/s.sock"),
         ] {
             let endpoint: Endpoint = given.parse().unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(endpoint.to_string(), canonical, "{given}");

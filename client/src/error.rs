@@ -190,15 +190,16 @@ impl Error {
             };
         }
         let details = status.get_error_details();
-        // A tonic server answers CANCELLED when grpc-timeout is over, others DEADLINE_EXCEEDED.
-        let no_info = details.error_info().is_none();
-        if status.code() == Code::DeadlineExceeded || (status.code() == Code::Cancelled && no_info)
-        {
-            return Self::Deadline { method, after };
-        }
         let info = details
             .error_info()
             .filter(|info| info.domain == seedpod_proto::ERROR_DOMAIN);
+        // A deadline that gRPC itself noticed at the server (tonic says CANCELLED then) is no different from one that was
+        // noticed here. seedpodd's own limit is its answer.
+        if status.code() == Code::Cancelled
+            || (status.code() == Code::DeadlineExceeded && info.is_none())
+        {
+            return Self::Deadline { method, after };
+        }
         let violations = details
             .bad_request()
             .map(|bad| bad.field_violations.as_slice())

@@ -38,7 +38,7 @@
 //! # async fn inject(client: seedpod_client::Client, request: seedpod_client::InjectPods) {
 //! match client.inject(&request).await {
 //!     Ok(injected) => println!("revision {}", injected.bundle.revision),
-//!     Err(error) if error.reason() == Some("REVISION_STALE") => println!("somebody else was faster"),
+//!     Err(error) if error.reason() == Some("STALE_REVISION") => println!("somebody else was faster"),
 //!     Err(error) => {
 //!         for violation in error.field_violations() {
 //!             println!("{}: {}", violation.field, violation.description);

@@ -8,7 +8,7 @@ use std::{
 
 use tonic::Code;
 
-use crate::{Bundle, Client, Error, Pod, PodState, error::Seconds};
+use crate::{Bundle, Client, Error, Pod, PodState, RuntimeState, error::Seconds};
 
 /// The first pause between two looks; each further one is half as long again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -73,7 +73,8 @@ pub enum WaitError {
         /// The pod.
         pod: Box<Pod>,
     },
-    /// For longer than [`Wait::patience`] the node could not tell what runs.
+    /// The node cannot tell what runs: for longer than [`Wait::patience`], or because it has no container runtime
+    /// configured.
     #[error("it is not known whether pod {} runs{}", FullName(.pod), Because(.pod))]
     #[non_exhaustive]
     Unknown {
@@ -159,6 +160,9 @@ impl Client {
             } else if current.iter().all(|pod| pod.state == PodState::Running) {
                 return Ok(current.into_iter().cloned().collect());
             }
+            if let Some(pod) = current.iter().find(|pod| pod.state == PodState::Unknown) {
+                watch.check_runtime(pod).await?;
+            }
             watch.check_patience(&current)?;
             let unfinished = current
                 .into_iter()
@@ -212,6 +216,7 @@ struct Watch<'a> {
     unanswered: Option<Error>,
     /// Since when a pod has been in a state that patience is for.
     since: HashMap<(String, String), (PodState, Instant)>,
+    runtime_checked: bool,
 }
 
 impl<'a> Watch<'a> {
@@ -225,6 +230,7 @@ impl<'a> Watch<'a> {
             unfinished: Vec::new(),
             unanswered: None,
             since: HashMap::new(),
+            runtime_checked: false,
         }
     }
 
@@ -289,6 +295,22 @@ impl<'a> Watch<'a> {
         }
         self.unanswered = Some(error);
         self.pause().await
+    }
+
+    /// Without a configured runtime nothing will ever be known, so there is nothing to be patient for. Asked once.
+    async fn check_runtime(&mut self, pod: &Pod) -> Result<(), WaitError> {
+        if std::mem::replace(&mut self.runtime_checked, true) {
+            return Ok(());
+        }
+        match self.client().get_node().await {
+            Ok(node) if node.container_runtime.state == RuntimeState::NotConfigured => {
+                Err(WaitError::Unknown {
+                    pod: Box::new(pod.clone()),
+                })
+            }
+            // Anything else shows in the pods sooner or later.
+            _ => Ok(()),
+        }
     }
 
     fn check_patience(&mut self, pods: &[&Pod]) -> Result<(), WaitError> {

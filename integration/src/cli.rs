@@ -14,9 +14,9 @@ use seedpod_integration::{Node, NodeOptions, Seedpodd, SeedpoddOptions, run_guar
 
 /// Runs a real node (containerd, runc and a kubelet) from nothing under one folder.
 ///
-/// Programs are taken from SEEDPOD_RIG_<NAME> (such as SEEDPOD_RIG_KUBELET), from PATH when they have
-/// the pinned version, or from the cache (SEEDPOD_RIG_CACHE), into which they are built once
-/// with Go. Missing Debian packages are installed. Needs root.
+/// Programs are taken from SEEDPOD_RIG_KUBELET, SEEDPOD_RIG_CONTAINERD and so on, from PATH when they
+/// have the pinned version, or from the cache (SEEDPOD_RIG_CACHE), into which they are built once with
+/// Go. Missing Debian packages are installed. Needs root.
 ///
 /// Exit status: 0 done; 1 failed; 2 wrong use; 3 (status) the node does not run, or only in part.
 #[derive(Debug, Parser)]

@@ -1,9 +1,12 @@
 //! What runs, as containerd's own client tells it: independent of CRI and of Seedpod.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::process::output;
@@ -39,6 +42,8 @@ pub struct Container {
     pub uid: String,
     /// The container's name in the spec; empty for a sandbox.
     pub name: String,
+    /// The pod's annotations, on its sandbox; a container has none here.
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl Container {
@@ -90,14 +95,15 @@ impl Ctr {
                 id,
                 pid.parse().unwrap_or_default(),
                 status,
-                &info["Labels"],
+                &info,
             ));
         }
         Ok(containers)
     }
 }
 
-fn container(id: &str, pid: u32, status: &str, labels: &Value) -> Container {
+fn container(id: &str, pid: u32, status: &str, info: &Value) -> Container {
+    let labels = &info["Labels"];
     let label = |name: &str| labels[name].as_str().unwrap_or_default().to_owned();
     let kind = match labels["io.cri-containerd.kind"].as_str() {
         Some("sandbox") => ContainerKind::Sandbox,
@@ -112,5 +118,13 @@ fn container(id: &str, pid: u32, status: &str, labels: &Value) -> Container {
         namespace: label("io.kubernetes.pod.namespace"),
         uid: label("io.kubernetes.pod.uid"),
         name: label("io.kubernetes.container.name"),
+        annotations: sandbox_annotations(info).unwrap_or_default(),
     }
+}
+
+/// The annotations that the kubelet gave a sandbox, as CRI's metadata of it keep them.
+fn sandbox_annotations(info: &Value) -> Option<BTreeMap<String, String>> {
+    let metadata = info["Extensions"]["io.cri-containerd.sandbox.metadata"]["value"].as_str()?;
+    let metadata: Value = serde_json::from_slice(&STANDARD.decode(metadata).ok()?).ok()?;
+    serde_json::from_value(metadata["Metadata"]["Config"]["annotations"].clone()).ok()
 }

@@ -46,7 +46,7 @@ pub use ctr::{Container, ContainerKind};
 pub use guard::run as run_guard;
 pub use http::{HttpClient, Response};
 pub use layout::Layout;
-pub use node::{ApiServer, Node, NodeOptions};
+pub use node::{ApiServer, ApiServerStart, Node, NodeOptions};
 pub use process::ProcessRecord;
 pub use seedpodd::{Seedpodd, SeedpoddOptions};
 pub use wait::{wait_for, wait_until};

@@ -3,6 +3,7 @@
 mod api_server;
 mod containerd;
 mod kubelet;
+mod logs;
 mod namespace;
 mod start;
 mod teardown;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-pub use api_server::ApiServer;
+pub use api_server::{ApiServer, ApiServerStart};
 
 use crate::cgroup::Cgroup;
 use crate::ctr::{Container, Ctr};
@@ -45,11 +46,12 @@ pub struct NodeOptions {
     pub api_server: bool,
 }
 
-/// A running node. It ends with this value, or with this process.
+/// A running node. One of [`Node::start`] ends with this value, or with this process.
 ///
 /// # Guarantees
 /// When the value is dropped, no process, mount, network interface and cgroup of the node is left, and
-/// none of the files that the rig made. The same is so after [`Node::detach`] and [`Node::destroy`].
+/// none of the files that the rig made. The same is so after [`Node::destroy`].
+/// A node of [`Node::start_detached`] runs on until then.
 #[derive(Debug)]
 pub struct Node {
     layout: Layout,
@@ -189,42 +191,6 @@ impl Node {
     /// Fails when containerd refuses it.
     pub fn import_image(&self, file: &Path) -> Result<()> {
         self.ctr()?.import(file)
-    }
-
-    /// The log of a pod's container since its last restart, or nothing while there is none.
-    ///
-    /// `pod` is the name in the manifest, without the node's.
-    #[must_use]
-    pub fn container_log(&self, namespace: &str, pod: &str, container: &str) -> Option<String> {
-        let prefix = format!("{namespace}_{pod}-{}_", self.name());
-        let folders = std::fs::read_dir(self.pod_logs()).ok()?;
-        let mut logs: Vec<PathBuf> = folders
-            .flatten()
-            .filter(|folder| folder.file_name().to_string_lossy().starts_with(&prefix))
-            .filter_map(|folder| newest_log(&folder.path().join(container)))
-            .collect();
-        logs.sort_by_key(|log| log.metadata().and_then(|data| data.modified()).ok());
-        std::fs::read_to_string(logs.last()?)
-            .ok()
-            .map(|text| without_prefixes(&text))
-    }
-
-    /// Waits for the first line that a pod's container prints, and returns it.
-    ///
-    /// # Errors
-    /// Fails when there is none in time.
-    pub fn first_line(&self, pod: &str, container: &str, limit: Duration) -> Result<String> {
-        let what = format!("container {container} of pod {pod} prints a line");
-        wait_for(limit, &what, || {
-            let log = self.container_log("default", pod, container)?;
-            log.split_once('\n').map(|(line, _)| line.to_owned())
-        })
-        .with_context(|| {
-            format!(
-                "the kubelet's log ends with:\n{}",
-                tail(&self.kubelet_log(), 15)
-            )
-        })
     }
 
     /// The recorded processes of a folder's node, whether they still run or not.
@@ -389,53 +355,5 @@ impl Drop for Node {
                 self.dir().display()
             ));
         }
-    }
-}
-
-/// The log of the highest restart count in a container's folder.
-fn newest_log(folder: &Path) -> Option<PathBuf> {
-    let number = |path: &Path| path.file_stem()?.to_str()?.parse::<u32>().ok();
-    let logs = std::fs::read_dir(folder)
-        .ok()?
-        .flatten()
-        .map(|entry| entry.path());
-    logs.filter(|path| number(path).is_some())
-        .max_by_key(|path| number(path))
-}
-
-/// The lines of a CRI log without time, stream and tag.
-fn without_prefixes(log: &str) -> String {
-    let complete = log.rsplit_once('\n').map_or("", |(lines, _)| lines);
-    complete
-        .lines()
-        .filter_map(|line| line.splitn(4, ' ').nth(3))
-        .fold(String::new(), |mut text, line| {
-            text.push_str(line);
-            text.push('\n');
-            text
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_log_line_that_is_still_written_is_left_out() {
-        let log = "2026-01-01T00:00:00Z stdout F hello world\n2026-01-01T00:00:01Z stdout F ha";
-        assert_eq!(without_prefixes(log), "hello world\n");
-        assert_eq!(without_prefixes(""), "");
-    }
-
-    #[test]
-    fn the_log_after_most_restarts_is_the_newest() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["2.log", "10.log", "10.log.gz", "x.log"] {
-            std::fs::write(folder.path().join(name), "").unwrap();
-        }
-        assert_eq!(
-            newest_log(folder.path()),
-            Some(folder.path().join("10.log"))
-        );
     }
 }

@@ -103,15 +103,18 @@ impl ProcessRecord {
 }
 
 /// The start time of a process that is neither gone nor a zombie.
+///
+/// The first thread of a killed process may be a zombie while others still hold its files, sockets and locks.
 fn start_time(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The command, field 2, is in parentheses and may hold anything, also spaces and parentheses.
     let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
     let state = fields.next()?;
-    if matches!(state, "Z" | "X") {
+    let threads: u32 = fields.nth(16)?.parse().ok()?;
+    if matches!(state, "Z" | "X") && threads <= 1 {
         return None;
     }
-    fields.nth(18)?.parse().ok()
+    fields.nth(1)?.parse().ok()
 }
 
 /// What is needed to start a process of a node.

@@ -74,7 +74,7 @@ impl Quantity {
     }
 
     /// The value times 1000, rounded up.
-    fn in_thousandths(&self) -> Option<i128> {
+    pub(crate) fn in_thousandths(&self) -> Option<i128> {
         if self.digits.len() > MAX_DIGITS || self.ten.abs() > MAX_EXPONENT {
             return None;
         }

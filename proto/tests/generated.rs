@@ -1,5 +1,7 @@
 //! Keeps `src/generated` equal to what the `.proto` files say.
 
+#![allow(clippy::disallowed_methods, reason = "the ban is for the daemon")]
+
 use std::{env, fs, path::Path};
 
 use prost::Message as _;

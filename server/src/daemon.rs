@@ -23,8 +23,8 @@ use crate::{
     metrics::Metrics,
 };
 
-pub use logging::init_logging;
-pub use supervision::termination;
+pub(crate) use logging::init_logging;
+pub(crate) use supervision::termination;
 
 /// How long the node may take to stop when nothing is asked of it any more.
 const NODE_STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,7 +57,7 @@ pub async fn run(
 ///
 /// # Errors
 /// What is wrong with the TLS files.
-pub fn check(configuration: &Configuration) -> anyhow::Result<()> {
+pub(crate) fn check(configuration: &Configuration) -> anyhow::Result<()> {
     if let Some(listen) = &configuration.listen {
         access::Credentials::load(&listen.tls)?;
     }
@@ -86,15 +86,15 @@ async fn compose<O: Observed>(
 
     let (reporter, health) = tonic_health::server::health_reporter();
     let routes = routes.add_service(health);
-    let (stop, stop_watching) = (CancellationToken::new(), CancellationToken::new());
+    let [stop_health, stop, stop_watching] = [(); 3].map(|()| CancellationToken::new());
     let (ready, readiness) = watch::channel(*serving.borrow());
-    let mut tasks = JoinSet::new();
-    tasks.spawn(supervision::follow_health(
+    let mut health = tokio::spawn(supervision::follow_health(
         reporter,
         serving,
         ready,
-        stop.clone(),
+        stop_health.clone(),
     ));
+    let mut tasks = JoinSet::new();
     tasks.spawn(supervision::watchdog(
         observed.clone(),
         stop_watching.clone(),
@@ -120,40 +120,58 @@ async fn compose<O: Observed>(
     supervision::notify(&[sd_notify::NotifyState::Ready]);
 
     // What ends by itself ends the daemon, and the service manager starts it anew: half a daemon is worse than none.
+    let mut node_ended = false;
     let failure = tokio::select! {
         () = shutdown => None,
         result = &mut grpc => Some(flatten(result).err().context_or("gRPC serving ended by itself")),
-        result = &mut ended => Some(result.err().context_or("the node ended by itself")),
+        result = &mut ended => {
+            node_ended = true;
+            Some(result.err().context_or("the node ended by itself"))
+        }
+        result = &mut health => Some(result.err().context_or("health ended by itself")),
         Some(result) = tasks.join_next() => Some(result.err().context_or("a task ended by itself")),
     };
-    if let Some(error) = &failure {
-        error!(
+    match &failure {
+        None => info!("stopping"),
+        Some(error) => error!(
             error = format!("{error:#}"),
             "stopping because of a failure"
-        );
-    } else {
-        info!("stopping");
+        ),
     }
-
     supervision::notify(&[sd_notify::NotifyState::Stopping]);
+
+    // Whoever asks for health hears of the end before connections are wound up.
+    stop_health.cancel();
+    let reporter = if health.is_finished() {
+        None
+    } else {
+        health.await.ok()
+    };
     stop.cancel();
-    if !grpc.is_finished() {
-        flatten(grpc.await)?;
+    if let Some(reporter) = reporter {
+        supervision::end_watches(reporter).await;
     }
+    let served = if grpc.is_finished() {
+        Ok(())
+    } else {
+        flatten(grpc.await)
+    };
+
+    // Nobody asks for anything any more.
     stop_node.cancel();
-    match failure {
-        Some(error) => Err(error),
-        None => {
-            let stopped = tokio::time::timeout(NODE_STOP_TIMEOUT, &mut ended).await;
-            stop_watching.cancel();
-            stopped.context("the node did not stop in time")??;
-            while let Some(task) = tasks.join_next().await {
-                task.context("a task failed")?;
-            }
-            info!("stopped");
-            Ok(())
-        }
-    }
+    let stopped = if node_ended {
+        Ok(())
+    } else {
+        let stopped = tokio::time::timeout(NODE_STOP_TIMEOUT, ended).await;
+        stopped.context("the node did not stop in time").flatten()
+    };
+    stop_watching.cancel();
+    while tasks.join_next().await.is_some() {}
+
+    // What failed first tells most.
+    failure.map_or(Ok(()), Err).and(served).and(stopped)?;
+    info!("stopped");
+    Ok(())
 }
 
 fn flatten<E: Error + Send + Sync + 'static>(

@@ -2,7 +2,7 @@
 //!
 //! `injection` and `node` are the two services, `pods` is what `ListPods` finds out, `convert` and `page` are the ways
 //! between the messages and our types, `reason` and `status` make errors, `bare` completes those that are not ours,
-//! `audit` writes who changed what, and `authorize` stands before all of it.
+//! `audit` writes who changed what. `authorize`, `admit` and `deadline` stand before all of it.
 
 pub(crate) mod admit;
 mod audit;

@@ -1,6 +1,7 @@
 //! The daemon `seedpodd`.
 
 mod access;
+mod args;
 mod config;
 mod daemon;
 mod error;
@@ -13,8 +14,9 @@ mod projection;
 mod runtime_cri;
 mod store;
 
+pub use args::Args;
 pub use config::{
     Configuration, ConfigurationError, DEFAULT_PATH, Limits, Listen, Log, LogFormat, LogLevel,
     Projection, TlsFiles,
 };
-pub use daemon::{check, init_logging, run, termination};
+pub use daemon::run;

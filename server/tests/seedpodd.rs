@@ -49,7 +49,7 @@ fn seedpodd() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_seedpodd"));
     for name in [
         "RUST_LOG",
-        "SEEDPOD_CONFIG",
+        "SEEDPODD_CONFIG",
         "NOTIFY_SOCKET",
         "WATCHDOG_USEC",
         "WATCHDOG_PID",
@@ -167,7 +167,7 @@ fn check_says_ok_or_what_is_wrong_and_where() {
 fn the_configuration_can_be_named_by_the_environment() {
     let scratch = Scratch::new();
     let config = scratch.configure("listenAddress: \"\"\n");
-    let (ok, _, error) = output(seedpodd().arg("--check").env("SEEDPOD_CONFIG", &config));
+    let (ok, _, error) = output(seedpodd().arg("--check").env("SEEDPODD_CONFIG", &config));
     assert!(ok, "{error}");
 }
 

@@ -3,7 +3,7 @@
 use std::{error::Error as StdError, io::ErrorKind, process::ExitCode};
 
 use anstream::eprintln;
-use seedpod_client::{Code, Endpoint, Error, WaitError};
+use seedpod_client::{Code, Endpoint, Error, Pod, WaitError};
 
 use super::output::style;
 
@@ -30,15 +30,35 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     }
     let code = code(error);
     if error.downcast_ref::<Reported>().is_none() {
-        eprintln!("{}error:{} {error}", style::ERROR, style::RESET);
+        eprintln!("{}error:{} {}", style::ERROR, style::RESET, headline(error));
         for cause in error.chain().skip(1) {
             eprintln!("  caused by: {cause}");
         }
-        for hint in hints(error) {
+        if let Some(hint) = hint(error) {
             eprintln!("{}hint:{} {hint}", style::HINT, style::RESET);
         }
     }
     ExitCode::from(code)
+}
+
+/// The error itself; where it is about several pods, with a line for each.
+fn headline(error: &anyhow::Error) -> String {
+    match find::<WaitError>(error) {
+        Some(WaitError::Deadline { pods, .. }) if pods.len() > 1 => {
+            let line = |pod: &Pod| {
+                format!(
+                    "\n  {}/{} is {}: {}",
+                    pod.namespace, pod.name, pod.state, pod.message
+                )
+            };
+            let lines: String = pods
+                .iter()
+                .map(|pod| line(pod).trim_end_matches(": ").to_owned())
+                .collect();
+            format!("time is up for {} pods:{lines}", pods.len())
+        }
+        _ => error.to_string(),
+    }
 }
 
 fn code(error: &anyhow::Error) -> u8 {
@@ -51,23 +71,22 @@ fn code(error: &anyhow::Error) -> u8 {
     match client_error(error) {
         Some(Error::Options { .. }) => USAGE,
         Some(Error::Deadline { .. }) => TIMEOUT,
+        Some(Error::Server(server)) if server.code == Code::DeadlineExceeded => TIMEOUT,
         Some(Error::Connect { .. } | Error::Tls { .. } | Error::Broken { .. }) => UNREACHABLE,
         _ => FAILURE,
     }
 }
 
-fn hints(error: &anyhow::Error) -> Vec<String> {
-    let Some(client) = client_error(error) else {
-        return Vec::new();
-    };
-    let hint = match client {
+fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    let client = client_error(error)?;
+    Some(match client {
         Error::Options { option, .. } => match *option {
             "ca" => "give --ca-file (SEEDPOD_CA_FILE), or a context that has one",
             "certificate" | "key" => {
                 "give --cert-file and --key-file (SEEDPOD_CERT_FILE, SEEDPOD_KEY_FILE), or a context that has them; \
                  `seedpod pki issue` makes them"
             }
-            _ => return Vec::new(),
+            _ => return None,
         },
         Error::Connect {
             endpoint: Endpoint::Unix(_),
@@ -85,20 +104,22 @@ fn hints(error: &anyhow::Error) -> Vec<String> {
             "is seedpodd running there, and is its port (listenAddress) open for this machine?"
         }
         Error::Tls { source, .. } => tls_hint(&source.to_string()),
-        Error::Server(server) => match server.code {
-            Code::Unauthenticated => {
+        Error::Server(server) => match (server.code, client.reason()) {
+            (Code::Unauthenticated, _) => {
                 "the node wants a client certificate from its tls.clientCAFile"
             }
-            Code::PermissionDenied => {
+            (Code::PermissionDenied, Some("LOCAL_USER_NOT_ALLOWED")) => {
+                "run this as root, or use --endpoint https://... with a certificate"
+            }
+            (Code::PermissionDenied, _) => {
                 "the role is the certificate's Organization; `seedpod pki issue --role injector` makes one that may \
                  inject and remove"
             }
-            Code::Unimplemented => "this daemon does not know the call; see `seedpod version`",
-            _ => return Vec::new(),
+            (Code::Unimplemented, _) => "this daemon does not know the call; see `seedpod version`",
+            _ => return None,
         },
-        _ => return Vec::new(),
-    };
-    vec![hint.to_owned()]
+        _ => return None,
+    })
 }
 
 fn tls_hint(cause: &str) -> &'static str {

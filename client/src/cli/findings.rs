@@ -111,8 +111,19 @@ fn split(field: &str) -> (Option<usize>, &str) {
     parse().map_or((None, field), |(index, rest)| (Some(index), rest))
 }
 
+/// The line without what stands behind `value:`, which in an environment variable may be a secret, and what is printed
+/// here often ends in the log of some pipeline.
+fn without_value(line: &str) -> String {
+    for key in ["value:", "\"value\":"] {
+        if let Some(start) = line.find(key) {
+            return format!("{} …", &line[..start + key.len()]);
+        }
+    }
+    line.to_owned()
+}
+
 fn excerpt(text: &str, line: usize, column: usize) -> Option<String> {
-    let source = text.lines().nth(line.checked_sub(1)?)?;
+    let source = without_value(text.lines().nth(line.checked_sub(1)?)?);
     // Control characters would move the cursor of the terminal; a tab would move the caret.
     let shown: Vec<char> = source
         .chars()
@@ -133,24 +144,43 @@ fn excerpt(text: &str, line: usize, column: usize) -> Option<String> {
     ))
 }
 
-/// The violations that the node found, with the places that the same checks made here give to the same fields. The
-/// node sends none, since a line means nothing to most of its clients.
+/// The violations that the node found. It writes the place behind the description, as most of its clients have no
+/// other use for it; where it does not, the same checks made here may know the place.
 pub(crate) fn from_server(
     violations: &[seedpod_client::FieldViolation],
     manifests: &[Manifest],
     validation: Validation,
 ) -> Vec<Finding> {
     let here = Places::new(manifests, validation);
-    violations
-        .iter()
-        .map(|violation| Finding {
+    let finding = |violation: &seedpod_client::FieldViolation| {
+        let (description, place) = split_place(&violation.description);
+        let position = match (split(&violation.field).0, place) {
+            (Some(manifest), Some((line, column))) => Some(seedpod_manifest::Position {
+                manifest,
+                line,
+                column,
+            }),
+            _ => here.position(&violation.field),
+        };
+        Finding {
             severity: Severity::Error,
             field: violation.field.clone(),
             reason: violation.reason.clone(),
-            description: violation.description.clone(),
-            position: here.position(&violation.field),
-        })
-        .collect()
+            description: description.to_owned(),
+            position,
+        }
+    };
+    violations.iter().map(finding).collect()
+}
+
+/// Splits `is unknown (line 3, column 5)` into `is unknown` and 3, 5.
+fn split_place(description: &str) -> (&str, Option<(usize, usize)>) {
+    let parse = || {
+        let (text, place) = description.strip_suffix(')')?.rsplit_once(" (line ")?;
+        let (line, column) = place.split_once(", column ")?;
+        Some((text, (line.parse().ok()?, column.parse().ok()?)))
+    };
+    parse().map_or((description, None), |(text, place)| (text, Some(place)))
 }
 
 /// As [`from_server`], for warnings.
@@ -279,6 +309,40 @@ mod tests {
         assert_eq!(
             plain(&finding("manifests[7].spec", None), &manifests),
             "error: manifests[7].spec: This is bad. [TOO_BAD]\n"
+        );
+    }
+
+    #[test]
+    fn the_place_is_taken_from_the_end_of_a_description() {
+        assert_eq!(
+            split_place("is unknown (line 3, column 5)"),
+            ("is unknown", Some((3, 5)))
+        );
+        for whole in [
+            "is unknown",
+            "is unknown (see line 3)",
+            "is (line x, column 5)",
+            "(line 1, column 1)",
+        ] {
+            assert_eq!(split_place(whole), (whole, None));
+        }
+    }
+
+    #[test]
+    fn an_excerpt_keeps_values_of_variables_to_itself() {
+        for line in [
+            "    value: hunter2",
+            "  - {name: PASSWORD, value: hunter2}",
+            r#"{"name":"P","value":"hunter2"}"#,
+        ] {
+            let shown = excerpt(line, 1, 200).unwrap_or_default();
+            assert!(
+                shown.contains("value") && !shown.contains("hunter2"),
+                "{shown}"
+            );
+        }
+        assert!(
+            excerpt("  valueFrom: x", 1, 1).is_some_and(|shown| shown.contains("valueFrom: x"))
         );
     }
 

@@ -67,7 +67,11 @@ async fn bundles(client: &Client, name: Option<String>, format: Format) -> anyho
         row.extend(wide.then(|| Cell::new(&bundle.digest)));
         table.row(row);
     }
-    table.print()
+    if wide {
+        table.print_whole()
+    } else {
+        table.print()
+    }
 }
 
 async fn pods(
@@ -115,10 +119,11 @@ async fn pods(
         "RESTARTS",
         "REVISION",
     ];
-    headings.extend(wide.then_some(["IP", "UID"]).into_iter().flatten());
-    // Last, as it may be long.
-    let messages = pods.iter().any(|pod| !pod.message.is_empty());
-    headings.extend(messages.then_some("MESSAGE"));
+    headings.extend(
+        wide.then_some(["IP", "UID", "MESSAGE"])
+            .into_iter()
+            .flatten(),
+    );
     let mut table = Columns::new(&headings);
     for pod in &pods {
         let (good, bad) = (
@@ -141,11 +146,22 @@ async fn pods(
                 pod.pod_ips.join(",")
             }));
             row.push(Cell::new(&pod.uid));
+            row.push(Cell::new(&pod.message));
         }
-        row.extend(messages.then(|| Cell::new(&pod.message)));
         table.row(row);
     }
-    table.print()
+    if wide {
+        return table.print_whole();
+    }
+    table.print()?;
+    // No column, as it is long and the columns are to be the same each time; and for people, hence not on stdout.
+    for pod in pods
+        .iter()
+        .filter(|pod| pod.state != PodState::Running && !pod.message.is_empty())
+    {
+        eprintln!("{} is {}: {}", full_name(pod), pod.state, pod.message);
+    }
+    Ok(())
 }
 
 fn full_name(pod: &Pod) -> String {

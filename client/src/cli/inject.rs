@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstream::{eprint, eprintln};
 use anstyle::Style;
 use seedpod_client::{
-    Change, ChangeType, Client, Error, FieldValidation, InjectPods, Injected, Wait,
+    Change, ChangeType, Client, Code, Error, FieldValidation, InjectPods, Injected, Wait,
 };
 
 use super::{
@@ -69,7 +69,7 @@ fn refused(
 ) -> anyhow::Error {
     let violations = error.field_violations();
     if violations.is_empty() {
-        if matches!(error, Error::Deadline { .. } | Error::Broken { .. }) {
+        if outcome_unknown(&error) {
             eprintln!(
                 "Whether the pods were injected is not known. To find out, or to do it, repeat the command with \
                  --request-id {}",
@@ -81,11 +81,28 @@ fn refused(
     for finding in findings::from_server(violations, manifests, validation) {
         eprint!("{}", finding.render(manifests));
     }
+    let reason = error.reason().unwrap_or("INVALID_ARGUMENT");
     eprintln!(
-        "{ERROR}{}{RESET}; nothing was changed: {error}",
+        "{ERROR}{}{RESET}; nothing was changed [{reason}]",
         count(violations.len(), "error")
     );
+    if let Some(more) = error
+        .server()
+        .and_then(|server| server.metadata.get("violations_left_out"))
+    {
+        eprintln!(
+            "The node found {more} more, which do not fit into its answer; `seedpod lint` shows all."
+        );
+    }
     Reported.into()
+}
+
+fn outcome_unknown(error: &Error) -> bool {
+    match error {
+        Error::Deadline { .. } | Error::Broken { .. } => true,
+        Error::Server(server) => server.code == Code::DeadlineExceeded,
+        _ => false,
+    }
 }
 
 fn print(injected: &Injected, dry_run: bool, format: Format) -> anyhow::Result<()> {

@@ -82,7 +82,7 @@ impl Columns {
         self.print_within(terminal_width())
     }
 
-    /// For tables whose last column must be read to its end.
+    /// For what must be read to its end.
     pub(crate) fn print_whole(&self) -> anyhow::Result<()> {
         self.print_within(None)
     }
@@ -143,9 +143,9 @@ fn shorten(line: &str, width: Option<usize>) -> String {
 /// A cell for a state: green when good, red when bad, yellow on the way.
 pub(crate) fn state_cell(word: &str, good: bool, bad: bool) -> Cell {
     let color = match (good, bad) {
-        (true, _) => Color::Green,
-        (_, true) => Color::Red,
-        _ => Color::Yellow,
+        (true, _) => Color::DarkGreen,
+        (_, true) => Color::DarkRed,
+        _ => Color::DarkYellow,
     };
     Cell::new(word).fg(color)
 }

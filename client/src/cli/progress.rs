@@ -7,6 +7,9 @@ use anstream::eprintln;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use seedpod_client::{Pod, PodState};
 
+const DONE: &str = "✓ {wide_msg}";
+const NOT_DONE: &str = "✗ {wide_msg}";
+
 pub(crate) struct Progress {
     terminal: Option<MultiProgress>,
     pods: HashMap<String, Line>,
@@ -14,6 +17,7 @@ pub(crate) struct Progress {
 
 struct Line {
     shown: String,
+    done: bool,
     bar: Option<ProgressBar>,
 }
 
@@ -50,43 +54,46 @@ impl Progress {
     fn line(&mut self, name: String, text: String, done: bool) {
         let line = self.pods.entry(name).or_insert_with(|| Line {
             shown: String::new(),
+            done: false,
             bar: self
                 .terminal
                 .as_ref()
-                .map(|terminal| terminal.add(spinner())),
+                .map(|terminal| terminal.add(ProgressBar::new_spinner())),
         });
         if line.shown == text {
             return;
         }
         match &line.bar {
             None => eprintln!("{text}"),
-            Some(bar) if done => {
-                bar.set_prefix("✓");
-                bar.disable_steady_tick();
+            Some(bar) => {
+                if done {
+                    bar.disable_steady_tick();
+                    bar.set_style(style(DONE));
+                } else {
+                    bar.set_style(style("{spinner:.cyan} {wide_msg}"));
+                    bar.enable_steady_tick(Duration::from_millis(120));
+                }
                 bar.set_message(text.clone());
                 bar.tick();
             }
-            Some(bar) => {
-                bar.set_prefix(" ");
-                bar.enable_steady_tick(Duration::from_millis(120));
-                bar.set_message(text.clone());
-            }
         }
         line.shown = text;
+        line.done = done;
     }
 
     /// Leaves the last state on the screen.
     pub(crate) fn finish(self) {
-        for bar in self.pods.into_values().filter_map(|line| line.bar) {
+        for line in self.pods.into_values() {
+            let Some(bar) = line.bar else { continue };
+            bar.set_style(style(if line.done { DONE } else { NOT_DONE }));
             bar.abandon();
         }
     }
 }
 
-fn spinner() -> ProgressBar {
-    // The template is constant; were it wrong, the default style would do.
-    let style = ProgressStyle::with_template("{prefix:.green} {spinner:.cyan} {wide_msg}")
+fn style(template: &str) -> ProgressStyle {
+    // The templates are constant; were one wrong, the default style would do.
+    ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
-        .tick_strings(&["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏", " "]);
-    ProgressBar::new_spinner().with_style(style)
+        .tick_strings(&["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏", " "])
 }

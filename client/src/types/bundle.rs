@@ -23,10 +23,16 @@ pub struct Bundle {
     /// The digest of the content: equal content has an equal one.
     pub digest: String,
     /// When the first revision was made.
-    #[cfg_attr(feature = "serde", serde(with = "super::rfc3339"))]
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "super::rfc3339", skip_serializing_if = "Option::is_none")
+    )]
     pub create_time: Option<SystemTime>,
     /// When the active revision was made.
-    #[cfg_attr(feature = "serde", serde(with = "super::rfc3339"))]
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "super::rfc3339", skip_serializing_if = "Option::is_none")
+    )]
     pub update_time: Option<SystemTime>,
     /// The pods, ordered by namespace and name.
     pub pods: Vec<BundlePod>,

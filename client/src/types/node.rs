@@ -20,7 +20,10 @@ pub struct Node {
     /// The version of `seedpodd`.
     pub seedpod_version: String,
     /// When the daemon started.
-    #[cfg_attr(feature = "serde", serde(with = "super::rfc3339"))]
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "super::rfc3339", skip_serializing_if = "Option::is_none")
+    )]
     pub start_time: Option<SystemTime>,
     /// The directory that the kubelet reads static pods from.
     pub static_pod_path: String,

@@ -83,9 +83,13 @@ pub struct Container {
     /// The image as in the manifest.
     pub image: String,
     /// When it was started.
-    #[cfg_attr(feature = "serde", serde(with = "super::rfc3339"))]
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "super::rfc3339", skip_serializing_if = "Option::is_none")
+    )]
     pub start_time: Option<SystemTime>,
     /// The exit code. Only for [`ContainerState::Exited`].
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub exit_code: Option<i32>,
     /// The runtime's word for why, for example `OOMKilled`. May be empty.
     pub reason: String,

@@ -54,7 +54,13 @@ fn script() -> Script {
 #[test]
 fn pods_are_listed_in_columns() {
     let fake = Fake::start(script());
-    let text = stdout(&ask(&fake, &["get", "pods"]).success().stderr(""));
+    let assert = ask(&fake, &["get", "pods"]).success();
+    assert_eq!(
+        stderr(&assert),
+        "kube-system/b is Failed: container c exited with code 1
+"
+    );
+    let text = stdout(&assert);
     let words: Vec<Vec<&str>> = text
         .lines()
         .map(|line| line.split_whitespace().collect())
@@ -68,8 +74,7 @@ fn pods_are_listed_in_columns() {
             "READY",
             "STATE",
             "RESTARTS",
-            "REVISION",
-            "MESSAGE"
+            "REVISION"
         ]
     );
     assert_eq!(
@@ -77,10 +82,21 @@ fn pods_are_listed_in_columns() {
         ["web", "kube-system", "a", "1/1", "Running", "0", "3"]
     );
     assert_eq!(
-        words[2][..7],
+        words[2],
         ["web", "kube-system", "b", "0/1", "Failed", "2", "3"]
     );
-    assert!(text.ends_with("container c exited with code 1\n"), "{text}");
+    let wide = stdout(
+        &ask(&fake, &["get", "pods", "-o", "wide"])
+            .success()
+            .stderr(""),
+    );
+    assert!(
+        wide.ends_with(
+            "uid-b   container c exited with code 1
+"
+        ),
+        "{wide}"
+    );
     assert!(text.lines().all(|line| line == line.trim_end()), "{text:?}");
 }
 

@@ -195,13 +195,30 @@ fn waiting_in_vain_exits_with_3_and_names_the_pod() {
 }
 
 #[test]
+fn several_pods_that_were_waited_for_in_vain_get_a_line_each() {
+    let fake = Fake::start(Script {
+        inject: always(reply()),
+        get_bundle: always(bundle("web", 3, &[("a", "uid-a"), ("b", "uid-b")])),
+        list_pods: always(pods(&[
+            pod("a", "uid-a", State::Starting, "pulls the image"),
+            pod("b", "uid-b", State::Committed, ""),
+        ])),
+        ..Script::default()
+    });
+    let file = format!("{}/a.yaml", folder(&fake));
+    ask(&fake, &["inject", "web", "-f", &file, "--wait", "--timeout", "300ms"]).code(3).stderr(contains(
+        "error: time is up for 2 pods:\n  kube-system/a is Starting: pulls the image\n  kube-system/b is Committed\n",
+    ));
+}
+
+#[test]
 fn what_the_node_refuses_is_shown_with_the_file_and_the_place() {
     let pod = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: b\nspec:\n  containers:\n  - name: c\n    imag: x\n";
     let refuse = |_: &_| {
         Answer::Refuse(bad_request(&[
             (
                 "manifests[1].spec.containers[0].imag",
-                "is unknown.",
+                "is unknown (line 8, column 5)",
                 "UNKNOWN_FIELD",
             ),
             ("bundle", "must be a label.", "INVALID_NAME"),
@@ -221,9 +238,9 @@ fn what_the_node_refuses_is_shown_with_the_file_and_the_place() {
         .stdout("");
 
     let text = stderr(&assert);
-    assert!(text.contains(&format!("{bad}:8:")), "{text}");
+    assert!(text.contains(&format!("{bad}:8:5:")), "{text}");
     assert!(
-        text.contains(": spec.containers[0].imag: is unknown. [UNKNOWN_FIELD]\n"),
+        text.contains(": spec.containers[0].imag: is unknown [UNKNOWN_FIELD]\n"),
         "{text}"
     );
     assert!(text.contains("  8 |     imag: x\n"), "{text}");
@@ -232,9 +249,7 @@ fn what_the_node_refuses_is_shown_with_the_file_and_the_place() {
         "{text}"
     );
     assert!(
-        text.ends_with(
-            "2 errors; nothing was changed: the manifests are not valid [INVALID_MANIFEST]\n"
-        ),
+        text.ends_with("2 errors; nothing was changed [INVALID_MANIFEST]\n"),
         "{text}"
     );
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use seedpod_client::{Code, PodState, Wait, WaitError};
 use seedpod_proto::v1::{self, PodState as State};
 
-use crate::fake::{Answer, Fake, Script, always, bundle, each, pod, pods, refusal};
+use crate::fake::{Answer, Fake, Script, always, bundle, each, node, pod, pods, refusal};
 
 const LONG: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(400);
@@ -136,6 +136,28 @@ async fn a_runtime_that_cannot_be_asked_ends_the_wait() {
 }
 
 #[tokio::test]
+async fn a_node_without_a_runtime_is_not_waited_for() {
+    let unknown = (State::Unknown, "no runtime is configured");
+    let mut without = node();
+    without.container_runtime = Some(v1::ContainerRuntime {
+        state: v1::container_runtime::State::NotConfigured.into(),
+        ..Default::default()
+    });
+    let fake = Fake::start(Script {
+        get_node: always(without),
+        ..web(&[[unknown, unknown]])
+    });
+    let error = fake
+        .client()
+        .await
+        .wait_running("web", 3, Wait::new(LONG))
+        .await
+        .expect_err("unknown");
+    assert!(matches!(error, WaitError::Unknown { .. }), "{error:?}");
+    assert_eq!(fake.script().count("ListPods"), 1);
+}
+
+#[tokio::test]
 async fn another_revision_ends_the_wait() {
     let mut script = web(&[]);
     script.get_bundle = each(vec![
@@ -236,7 +258,7 @@ async fn an_error_that_will_not_pass_ends_the_wait() {
 async fn a_removed_bundle_is_waited_for_until_its_last_pod_is_gone() {
     let removing = pod("a", "uid-a", State::Removing, "stops");
     let list_pods = each(vec![
-        pods(&[removing.clone()]),
+        pods(std::slice::from_ref(&removing)),
         pods(&[removing]),
         v1::ListPodsResponse::default(),
     ]);

@@ -23,10 +23,15 @@ pub struct ApiServer {
     pub url: String,
     /// Requests as the administrator.
     pub client: HttpClient,
+}
+
+/// How long the parts took that [`Node::start_api_server`] started.
+#[derive(Clone, Copy, Debug)]
+pub struct ApiServerStart {
     /// From the start of etcd until it was healthy.
-    pub etcd_start: Duration,
+    pub etcd: Duration,
     /// From the start of kube-apiserver until `/readyz` was ok.
-    pub start: Duration,
+    pub kube_apiserver: Duration,
 }
 
 impl Node {
@@ -35,7 +40,7 @@ impl Node {
     ///
     /// # Errors
     /// Fails when a program can't be had or does not serve in time.
-    pub fn start_api_server(&self) -> Result<ApiServer> {
+    pub fn start_api_server(&self) -> Result<ApiServerStart> {
         let etcd = binaries::find(Tool::Etcd)?;
         let kube_apiserver = binaries::find(Tool::KubeApiserver)?;
         if self.process(KUBE_APISERVER).is_some() {
@@ -47,7 +52,7 @@ impl Node {
             etcd_ports: [client_port, peer_port],
         };
         let folder = self.layout.control_plane();
-        let admin = write_pki(&folder, &self.name(), port)?;
+        write_pki(&folder, &self.name(), port)?;
 
         let start = Instant::now();
         self.launch(ETCD, &etcd, etcd_arguments(&folder, &state))?;
@@ -57,29 +62,46 @@ impl Node {
                 .get("/health")
                 .is_ok_and(|it| it.body.contains("true"))
         })?;
-        let etcd_start = start.elapsed();
+        let etcd_time = start.elapsed();
 
         let start = Instant::now();
-        let ca = folder.join("ca.crt");
         self.launch(
             KUBE_APISERVER,
             &kube_apiserver,
             api_server_arguments(&folder, &state),
         )?;
-        let client = HttpClient::mutual_tls(port, &ca, &admin.certificate, &admin.key)?;
+        let client = self.administrator(port)?;
         self.wait_serving(KUBE_APISERVER, || {
             client.get("/readyz").is_ok_and(|it| it.status == 200)
         })?;
-        let start = start.elapsed();
-
+        let kube_apiserver = start.elapsed();
         self.record(|record| record.api_server = Some(state))?;
-        Ok(ApiServer {
-            kubeconfig: folder.join("admin.kubeconfig"),
-            url: format!("https://127.0.0.1:{port}"),
-            client,
-            etcd_start,
-            start,
+        Ok(ApiServerStart {
+            etcd: etcd_time,
+            kube_apiserver,
         })
+    }
+
+    /// The node's own API server, once it was started.
+    ///
+    /// # Errors
+    /// Fails when there is none.
+    pub fn api_server(&self) -> Result<ApiServer> {
+        let state = self
+            .state()
+            .api_server
+            .context("the node has no API server")?;
+        Ok(ApiServer {
+            kubeconfig: self.layout.control_plane().join("admin.kubeconfig"),
+            url: format!("https://127.0.0.1:{}", state.port),
+            client: self.administrator(state.port)?,
+        })
+    }
+
+    fn administrator(&self, port: u16) -> Result<HttpClient> {
+        let [ca, certificate, key] =
+            ["ca.crt", "admin.crt", "admin.key"].map(|name| self.layout.control_plane().join(name));
+        HttpClient::mutual_tls(port, &ca, &certificate, &key)
     }
 
     /// Restarts the kubelet with a kubeconfig for the node's API server, where it registers itself.
@@ -156,8 +178,8 @@ fn api_server_arguments(folder: &Path, state: &ApiServerState) -> Vec<String> {
     ]
 }
 
-/// Writes all certificates and kubeconfigs, and returns the administrator's certificate.
-fn write_pki(folder: &Path, node: &str, port: u16) -> Result<Identity> {
+/// Writes all certificates and kubeconfigs.
+fn write_pki(folder: &Path, node: &str, port: u16) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
     let authority = Authority::new("rig")?;
     authority.write(&folder.join("ca.crt"))?;
@@ -175,8 +197,7 @@ fn write_pki(folder: &Path, node: &str, port: u16) -> Result<Identity> {
     )?;
     write_kubeconfig(folder, "kubelet", &kubelet, port)?;
     let admin = authority.issue(folder, "admin", &Request::client("admin", "system:masters"))?;
-    write_kubeconfig(folder, "admin", &admin, port)?;
-    Ok(admin)
+    write_kubeconfig(folder, "admin", &admin, port)
 }
 
 fn write_kubeconfig(folder: &Path, user: &str, identity: &Identity, port: u16) -> Result<()> {

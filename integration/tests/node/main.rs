@@ -1,4 +1,26 @@
 //! Tests on a real kubelet. All of this binary share one node; see [`rig`].
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the bans are for the daemon's state and for programs' output"
+)]
 
+mod access;
+mod cli;
+mod daemon;
+mod disk_full;
+mod drift;
+mod foreign;
+mod grpcurl;
+mod injection;
+mod kills;
+mod lifecycle;
+mod operation;
+mod programs;
+mod refusals;
+mod restarts;
 mod rig;
+mod scene;
 mod smoke;
+mod state;

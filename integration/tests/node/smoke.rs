@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use seedpod_integration::{ContainerKind, Node, NodeOptions, wait_until};
+use seedpod_integration::{Container, ContainerKind, Node, NodeOptions, wait_until};
 
 use crate::rig::{LIMIT, node, place, pod, unique};
 
@@ -42,7 +42,7 @@ fn containers_outlive_a_restart_of_containerd_and_of_the_kubelet() {
         let found = containers
             .into_iter()
             .find(|it| it.pod == full && it.name == "main");
-        found.filter(|it| it.is_running()).map(|it| it.id)
+        found.filter(Container::is_running).map(|it| it.id)
     };
     let before = id();
     assert!(before.is_some());

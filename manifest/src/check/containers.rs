@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Container, Lifecycle, PodSpec};
 
 use super::{
     env,
-    names::{no_backsteps, one_of, required, required_dns_label},
+    names::{no_backsteps, one_of, one_of_strictly, required, required_dns_label},
     ports, probes, references,
     report::Report,
     resources, security,
@@ -36,16 +36,19 @@ pub(crate) fn check(
         check_common(report, &path, container, spec, volumes, &mut names);
         check_running(report, &path, container, spec);
     }
-    ports::check_host_ports(
-        report,
-        &list,
-        &spec.containers,
-        spec.host_network == Some(true),
-    );
+    let side_by_side: Vec<_> = spec
+        .containers
+        .iter()
+        .enumerate()
+        .map(|(index, one)| (list.index(index), one))
+        .collect();
+    let host_network = spec.host_network == Some(true);
+    ports::check_host_ports(report, &side_by_side, host_network, true);
     let list = path.key("initContainers");
     for (index, container) in spec.init_containers.iter().flatten().enumerate() {
         let path = list.index(index);
         check_common(report, &path, container, spec, volumes, &mut names);
+        ports::check_host_ports(report, &[(path, container)], host_network, false);
         if container.restart_policy.as_deref() == Some("Always") {
             check_running(report, &path, container, spec);
         } else {
@@ -162,10 +165,42 @@ fn check_lifecycle(
             probes::check_hook(report, &path.key(field), handler, grace_period(spec));
         }
     }
-    if lifecycle.stop_signal.is_some() && spec.os.is_none() {
+    let Some(signal) = lifecycle.stop_signal.as_deref() else {
+        return;
+    };
+    let path = path.key("stopSignal");
+    if spec.os.is_none() {
         let description = "a stop signal wants spec.os.name to be set: set it to linux";
-        report.refuse_key(&path.key("stopSignal"), Reason::ForbiddenField, description);
+        report.refuse_key(&path, Reason::ForbiddenField, description);
+    } else if !is_signal(signal) {
+        let description = "it is no signal of Linux; write its name, such as SIGTERM";
+        report.refuse(&path, Reason::InvalidValue, description);
     }
+}
+
+fn is_signal(name: &str) -> bool {
+    const SIGNALS: [&str; 36] = [
+        "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT",
+        "KILL", "PIPE", "POLL", "PROF", "PWR", "QUIT", "RTMAX", "RTMIN", "SEGV", "STKFLT", "STOP",
+        "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU", "URG", "USR1", "USR2", "VTALRM", "WINCH",
+        "XCPU", "XFSZ",
+    ];
+    let Some(name) = name.strip_prefix("SIG") else {
+        return false;
+    };
+    let real_time = |number: &str, most: u8| {
+        !number.starts_with(['0', '+'])
+            && number
+                .parse::<u8>()
+                .is_ok_and(|number| (1..=most).contains(&number))
+    };
+    SIGNALS.contains(&name)
+        || name
+            .strip_prefix("RTMIN+")
+            .is_some_and(|number| real_time(number, 15))
+        || name
+            .strip_prefix("RTMAX-")
+            .is_some_and(|number| real_time(number, 14))
 }
 
 fn check_resize_policy(
@@ -227,7 +262,7 @@ fn check_resize_policy(
 
 fn check_restart_rules(report: &mut Report<'_>, path: &Path<'_>, container: &Container) {
     let policies = ["Always", "OnFailure", "Never"];
-    one_of(
+    one_of_strictly(
         report,
         &path.key("restartPolicy"),
         container.restart_policy.as_deref(),

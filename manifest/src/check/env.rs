@@ -1,7 +1,5 @@
 //! Environment variables. No sentence here repeats a value, which may be secret.
 
-use std::collections::HashSet;
-
 use k8s_openapi::api::core::v1::{
     Container, EnvVar, EnvVarSource, FileKeySelector, ObjectFieldSelector, PodSpec,
     ResourceFieldSelector,
@@ -11,6 +9,7 @@ use super::{
     containers::file_below_volume,
     names::{is_qualified_name, required},
     report::Report,
+    volumes,
 };
 use crate::{
     Reason,
@@ -250,19 +249,19 @@ fn check_file(report: &mut Report<'_>, path: &Path<'_>, file: &FileKeySelector, 
     if !required(report, &name, Some(&file.volume_name), "the volume") {
         return;
     }
-    let volumes = spec.volumes.as_deref().unwrap_or_default();
-    let empty_dirs: HashSet<_> = volumes
+    let mut named = spec
+        .volumes
         .iter()
-        .filter(|v| v.empty_dir.is_some())
-        .map(|v| v.name.as_str())
-        .collect();
-    if !volumes.iter().any(|volume| volume.name == file.volume_name) {
+        .flatten()
+        .filter(|volume| volume.name == file.volume_name)
+        .peekable();
+    if named.peek().is_none() {
         report.refuse(
             &name,
             Reason::UnknownVolume,
             "the pod has no volume of this name",
         );
-    } else if !empty_dirs.contains(file.volume_name.as_str()) {
+    } else if !named.any(volumes::is_empty_dir) {
         report.refuse(
             &name,
             Reason::InvalidValue,

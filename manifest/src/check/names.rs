@@ -89,6 +89,23 @@ pub(crate) fn one_of(
     }
 }
 
+/// As [`one_of`], for a field that has no default: the empty text is refused as well.
+pub(crate) fn one_of_strictly(
+    report: &mut Report<'_>,
+    path: &Path<'_>,
+    value: Option<&str>,
+    allowed: &[&str],
+) {
+    if value == Some("") {
+        let description = format!(
+            "it is empty: remove it or write one of {}",
+            allowed.join(", ")
+        );
+        report.refuse(path, Reason::InvalidValue, description);
+    }
+    one_of(report, path, value, allowed);
+}
+
 /// Checks that a number lies between two others.
 pub(crate) fn in_range(
     report: &mut Report<'_>,

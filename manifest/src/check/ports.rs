@@ -47,23 +47,23 @@ pub(crate) fn check(report: &mut Report<'_>, path: &Path<'_>, container: &Contai
     }
 }
 
-/// Checks that no two containers, which run side by side, take the same port of the host.
+/// Checks that no two containers, which run side by side, take the same port of the host; with `must_match`, also that
+/// the ports of a pod in the host's network are the host's.
 pub(crate) fn check_host_ports(
     report: &mut Report<'_>,
-    list: &Path<'_>,
-    containers: &[Container],
+    containers: &[(Path<'_>, &Container)],
     host_network: bool,
+    must_match: bool,
 ) {
     let mut taken = HashSet::new();
-    for (index, container) in containers.iter().enumerate() {
-        let path = list.index(index);
+    for (path, container) in containers {
         let ports = path.key("ports");
         for (index, port) in container.ports.iter().flatten().enumerate() {
             let path = ports.index(index);
             let mut host_port = port.host_port.unwrap_or_default();
             if host_network && host_port == 0 {
                 host_port = port.container_port;
-            } else if host_network && host_port != port.container_port {
+            } else if host_network && host_port != port.container_port && must_match {
                 let description =
                     "with hostNetwork it must equal containerPort: make them equal or remove it";
                 report.refuse(&path.key("hostPort"), Reason::InvalidValue, description);
@@ -86,9 +86,8 @@ pub(crate) fn check_host_ports(
                 } else {
                     "containerPort"
                 };
-                let description = format!(
-                    "another container of the pod takes port {host_port}/{protocol} of the host"
-                );
+                let description =
+                    format!("port {host_port}/{protocol} of the host is already taken by the pod");
                 report.refuse(&path.key(field), Reason::HostPortConflict, description);
             }
         }

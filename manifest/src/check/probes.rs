@@ -6,7 +6,7 @@ use k8s_openapi::{
 };
 
 use super::{
-    names::{in_range, not_negative, one_of, port_name, port_number},
+    names::{in_range, not_negative, one_of, one_of_strictly, port_name, port_number},
     report::Report,
 };
 use crate::{Reason, field::Path};
@@ -28,10 +28,13 @@ pub(crate) fn check(report: &mut Report<'_>, path: &Path<'_>, probe: &Probe, onl
         probe.tcp_socket.as_ref(),
     );
     if let Some(grpc) = &probe.grpc {
-        check_port(
+        let path = path.key("grpc");
+        check_port(report, &path.key("port"), &IntOrString::Int(grpc.port));
+        one_of_strictly(
             report,
-            &path.key("grpc").key("port"),
-            &IntOrString::Int(grpc.port),
+            &path.key("mode"),
+            grpc.mode.as_deref(),
+            &["Plaintext", "TLS"],
         );
     }
     for (field, value) in [
@@ -140,6 +143,19 @@ fn check_actions(
             http.scheme.as_deref(),
             &["HTTP", "HTTPS"],
         );
+        let protocol = http.protocol.as_deref();
+        one_of_strictly(report, &path.key("protocol"), protocol, &["HTTP1", "HTTP2"]);
+        if protocol == Some("HTTP2")
+            && (http.scheme.as_deref() == Some("HTTPS")
+                || http.host.as_deref().is_some_and(|host| !host.is_empty()))
+        {
+            let description = "HTTP2 goes with the scheme HTTP and without a host only";
+            report.refuse(
+                &path.key("protocol"),
+                Reason::ConflictingFields,
+                description,
+            );
+        }
         let headers = path.key("httpHeaders");
         for (index, header) in http.http_headers.iter().flatten().enumerate() {
             let is_valid = !header.name.is_empty()

@@ -2,7 +2,10 @@
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
-use k8s_openapi::{api::core::v1::ResourceRequirements, apimachinery::pkg::api::resource};
+use k8s_openapi::{
+    api::core::v1::{Container, PodSpec, ResourceRequirements},
+    apimachinery::pkg::api::resource,
+};
 
 use super::{names::is_qualified_name, report::Report};
 use crate::{
@@ -56,6 +59,79 @@ pub(crate) fn check(report: &mut Report<'_>, path: &Path<'_>, requirements: &Res
             "huge pages want cpu or memory to be given too",
         );
     }
+}
+
+/// Checks the pod's own requests and limits against those of its containers.
+pub(crate) fn check_pod(
+    report: &mut Report<'_>,
+    path: &Path<'_>,
+    spec: &PodSpec,
+    of_pod: &ResourceRequirements,
+) {
+    let path = path.key("resources");
+    for (field, list) in [("limits", &of_pod.limits), ("requests", &of_pod.requests)] {
+        let path = path.key(field);
+        for name in list.iter().flat_map(BTreeMap::keys) {
+            if !matches!(name.as_str(), "cpu" | "memory") && !name.starts_with(HUGE_PAGES) {
+                let description = "a pod as a whole can have cpu, memory and hugepages-<size> only";
+                report.refuse_key(&path.key(name), Reason::InvalidName, description);
+            }
+        }
+    }
+    let requests = path.key("requests");
+    for (name, request) in of_pod.requests.iter().flatten() {
+        let Some(most) = in_thousandths(&request.0) else {
+            continue;
+        };
+        // Init containers run one by one; those that keep running add to the others.
+        let (kept, once): (Vec<_>, Vec<_>) = spec
+            .init_containers
+            .iter()
+            .flatten()
+            .partition(|container| container.restart_policy.as_deref() == Some("Always"));
+        let together = spec
+            .containers
+            .iter()
+            .chain(kept)
+            .filter_map(|one| request_of(one, name));
+        let sum = together.fold(0_i128, i128::saturating_add);
+        let single = once
+            .into_iter()
+            .filter_map(|one| request_of(one, name))
+            .max();
+        if sum > most || single.is_some_and(|single| single > most) {
+            let description = "the containers request more than the pod as a whole";
+            report.refuse(&requests.key(name), Reason::InvalidValue, description);
+        }
+    }
+    let limits = path.key("limits");
+    for (name, limit) in of_pod.limits.iter().flatten() {
+        let Some(most) = in_thousandths(&limit.0) else {
+            continue;
+        };
+        let above = |container: &Container| {
+            let limits = container.resources.as_ref().and_then(|r| r.limits.as_ref());
+            let own = limits.and_then(|limits| in_thousandths(&limits.get(name)?.0));
+            own.is_some_and(|own| own > most)
+        };
+        if spec.containers.iter().any(above) {
+            let description = "the limit of a container is larger than that of the pod as a whole";
+            report.refuse(&limits.key(name), Reason::InvalidValue, description);
+        }
+    }
+}
+
+/// What a container requests; without a request of its own, its limit.
+fn request_of(container: &Container, name: &str) -> Option<i128> {
+    let resources = container.resources.as_ref()?;
+    let of = |list: &Option<BTreeMap<String, resource::Quantity>>| {
+        in_thousandths(&list.as_ref()?.get(name)?.0)
+    };
+    of(&resources.requests).or_else(|| of(&resources.limits))
+}
+
+fn in_thousandths(quantity: &str) -> Option<i128> {
+    Quantity::parse(quantity)?.in_thousandths()
 }
 
 const HUGE_PAGES: &str = "hugepages-";

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
 };
 
 use super::{
-    names::{descending_path, in_range, one_of, required},
+    names::{descending_path, in_range, one_of, one_of_strictly, required},
     report::Report,
     spec::is_repeated,
 };
@@ -34,14 +34,14 @@ pub(crate) fn check_pod(report: &mut Report<'_>, path: &Path<'_>, spec: &PodSpec
         in_range(report, &list.index(index), Some(*id), 0, MAX_ID);
     }
     let policies = ["OnRootMismatch", "Always"];
-    one_of(
+    one_of_strictly(
         report,
         &path.key("fsGroupChangePolicy"),
         context.fs_group_change_policy.as_deref(),
         &policies,
     );
     let policies = ["Merge", "Strict"];
-    one_of(
+    one_of_strictly(
         report,
         &path.key("supplementalGroupsPolicy"),
         context.supplemental_groups_policy.as_deref(),
@@ -69,7 +69,7 @@ pub(crate) fn check_container(
     ] {
         in_range(report, &path.key(field), id, 0, MAX_ID);
     }
-    one_of(
+    one_of_strictly(
         report,
         &path.key("procMount"),
         context.proc_mount.as_deref(),

@@ -8,7 +8,7 @@ use super::{
     containers,
     names::{
         dns_label, dns_subdomain, in_range, ip_address, is_label_value, is_qualified_name, one_of,
-        required,
+        one_of_strictly, required,
     },
     references,
     report::Report,
@@ -32,6 +32,7 @@ pub(crate) fn check(report: &mut Report<'_>, spec: &PodSpec, node: &NodeName) {
     }
     if let Some(pod_resources) = &spec.resources {
         resources::check(report, &path.key("resources"), pod_resources);
+        resources::check_pod(report, path, spec, pod_resources);
     }
     check_forbidden(report, path, spec);
     check_values(report, path, spec);
@@ -90,7 +91,11 @@ fn check_forbidden(report: &mut Report<'_>, path: &Path<'_>, spec: &PodSpec) {
         );
     }
     if spec.host_users == Some(false) {
-        for (field, is_set) in [("hostPID", spec.host_pid), ("hostIPC", spec.host_ipc)] {
+        for (field, is_set) in [
+            ("hostNetwork", spec.host_network),
+            ("hostPID", spec.host_pid),
+            ("hostIPC", spec.host_ipc),
+        ] {
             if is_set == Some(true) {
                 let description = format!("{field} can not be true when hostUsers is false");
                 report.refuse(&path.key(field), Reason::ConflictingFields, description);
@@ -131,7 +136,7 @@ fn check_values(report: &mut Report<'_>, path: &Path<'_>, spec: &PodSpec) {
         &policies,
     );
     let policies = ["PreemptLowerPriority", "Never"];
-    one_of(
+    one_of_strictly(
         report,
         &path.key("preemptionPolicy"),
         spec.preemption_policy.as_deref(),

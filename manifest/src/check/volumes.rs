@@ -1,20 +1,23 @@
 //! Volumes and where containers mount them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use k8s_openapi::api::core::v1::{Container, DownwardAPIVolumeFile, PodSpec, Volume, VolumeMount};
 
 use super::{
     env::{FILE_FIELDS, check_field, check_resource_field},
-    names::{descending_path, in_range, no_backsteps, one_of, required, required_dns_label},
+    names::{
+        descending_path, in_range, no_backsteps, one_of, one_of_strictly, required,
+        required_dns_label,
+    },
     report::Report,
     resources::check_quantity,
     spec::is_repeated,
 };
 use crate::{Reason, field::Path};
 
-/// The names of the pod's volumes.
-pub(crate) type VolumeNames<'s> = HashSet<&'s str>;
+/// The pod's volumes by their names.
+pub(crate) type VolumeNames<'s> = HashMap<&'s str, &'s Volume>;
 
 const MAX_MODE: i64 = 0o777;
 
@@ -29,7 +32,7 @@ pub(crate) fn check<'s>(
     for (index, volume) in spec.volumes.iter().flatten().enumerate() {
         let path = list.index(index);
         required_dns_label(report, &path.key("name"), &volume.name);
-        if is_repeated(&mut names, &volume.name) {
+        if !volume.name.is_empty() && names.insert(&volume.name, volume).is_some() {
             let description = "another volume of the pod has this name: each needs its own";
             report.refuse(&path.key("name"), Reason::DuplicateName, description);
         }
@@ -84,6 +87,11 @@ fn sources(volume: &Volume) -> Vec<&'static str> {
     .filter(|(_, is_set)| *is_set)
     .map(|(name, _)| name)
     .collect()
+}
+
+/// Whether the volume is an emptyDir, which one without a source becomes.
+pub(crate) fn is_empty_dir(volume: &Volume) -> bool {
+    volume.empty_dir.is_some() || sources(volume).is_empty()
 }
 
 fn check_source(report: &mut Report<'_>, path: &Path<'_>, volume: &Volume) {
@@ -194,14 +202,20 @@ fn check_source(report: &mut Report<'_>, path: &Path<'_>, volume: &Volume) {
             MAX_MODE,
         );
         let list = path.key("sources");
+        let mut paths = HashSet::new();
         for (index, source) in projected.sources.iter().flatten().enumerate() {
             let item = list.index(index);
             if let Some(downward) = &source.downward_api {
-                check_files(
-                    report,
-                    &item.key("downwardAPI").key("items"),
-                    downward.items.as_deref(),
-                );
+                let source_path = item.key("downwardAPI");
+                let files = source_path.key("items");
+                check_files(report, &files, downward.items.as_deref());
+                for (index, file) in downward.items.iter().flatten().enumerate() {
+                    if is_repeated(&mut paths, &file.path) {
+                        let path = files.index(index);
+                        let description = "another file of the volume has this path";
+                        report.refuse(&path.key("path"), Reason::DuplicateName, description);
+                    }
+                }
             } else if [
                 source.cluster_trust_bundle.is_none(),
                 source.config_map.is_none(),
@@ -284,7 +298,7 @@ pub(crate) fn check_mounts(
         let path = list.index(index);
         let name = path.key("name");
         if required(report, &name, Some(&mount.name), "the name of a volume")
-            && !volumes.contains(mount.name.as_str())
+            && !volumes.contains_key(mount.name.as_str())
         {
             report.refuse(
                 &name,
@@ -308,11 +322,46 @@ pub(crate) fn check_mounts(
         }
         check_mount(report, &path, mount, is_privileged);
     }
+    let list = path.key("volumeMounts");
+    for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
+        let item = list.index(index);
+        check_options(report, &item.key("bindMountOptions"), mount, volumes);
+    }
     let list = path.key("volumeDevices");
     for (index, _) in container.volume_devices.iter().flatten().enumerate() {
         let description = "only PersistentVolumeClaims can be block devices, and a static pod can have none: \
                            use a hostPath volume of type BlockDevice";
         report.refuse(&list.index(index), Reason::ForbiddenField, description);
+    }
+}
+
+fn check_options(
+    report: &mut Report<'_>,
+    path: &Path<'_>,
+    mount: &VolumeMount,
+    volumes: &VolumeNames<'_>,
+) {
+    let options = mount.bind_mount_options.as_deref().unwrap_or_default();
+    let of_image = volumes
+        .get(mount.name.as_str())
+        .is_some_and(|volume| volume.image.is_some());
+    if of_image && !options.is_empty() {
+        let description = "a volume of an image takes no mount options";
+        report.refuse_key(path, Reason::ConflictingFields, description);
+    }
+    let mut seen = HashSet::new();
+    for (index, option) in options.iter().enumerate() {
+        let path = path.index(index);
+        if required(report, &path, Some(option), "an option") {
+            one_of(report, &path, Some(option), &["noexec", "nodev", "nosuid"]);
+        }
+        if is_repeated(&mut seen, option) {
+            report.refuse(
+                &path,
+                Reason::DuplicateName,
+                "the option stands here a second time",
+            );
+        }
     }
 }
 
@@ -330,7 +379,7 @@ fn check_mount(report: &mut Report<'_>, path: &Path<'_>, mount: &VolumeMount, is
         );
     }
     let propagation = mount.mount_propagation.as_deref();
-    one_of(
+    one_of_strictly(
         report,
         &path.key("mountPropagation"),
         propagation,
@@ -346,7 +395,7 @@ fn check_mount(report: &mut Report<'_>, path: &Path<'_>, mount: &VolumeMount, is
     }
     let recursive = path.key("recursiveReadOnly");
     let mode = mount.recursive_read_only.as_deref();
-    one_of(
+    one_of_strictly(
         report,
         &recursive,
         mode,

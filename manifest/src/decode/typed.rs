@@ -69,9 +69,9 @@ pub(crate) fn decode(value: &Value) -> Typed {
                 break;
             }
         }
-        // The kubelet reads a null in a list or a map of strings as the empty string.
+        // The kubelet reads a null in a list or a map as the empty string or as the quantity 0.
         let is_null = value_at(value, &error.path).is_some_and(Value::is_null);
-        if is_null && error.wants_text {
+        if is_null && error.may_be_null {
             filled = true;
         } else if !repeated {
             wrong.push(WrongType {
@@ -108,6 +108,7 @@ struct TypeError {
     path: Vec<OwnedSegment>,
     expected: &'static str,
     wants_text: bool,
+    may_be_null: bool,
     stand_in: Option<Value>,
 }
 
@@ -121,11 +122,15 @@ fn attempt(value: &Value) -> (Result<Pod, TypeError>, Vec<UnknownField>) {
         }
     };
     let ignoring = serde_ignored::Deserializer::new(value, &mut note);
-    let mut track = serde_path_to_error::Track::new();
-    let result = Pod::deserialize(serde_path_to_error::Deserializer::new(ignoring, &mut track));
-    let result = result.map_err(|error| {
-        let path = track.path().iter().filter_map(tracked_segment).collect();
-        type_error(path, &error.to_string())
+    // Following the path costs more than the decoding itself, so it is done only to name a fault.
+    let result = Pod::deserialize(ignoring).map_err(|_| {
+        let mut track = serde_path_to_error::Track::new();
+        let again = Pod::deserialize(serde_path_to_error::Deserializer::new(value, &mut track));
+        let message = again.map_or_else(|error| error.to_string(), |_| String::new());
+        type_error(
+            track.path().iter().filter_map(tracked_segment).collect(),
+            &message,
+        )
     });
     (result, unknown)
 }
@@ -167,6 +172,7 @@ fn type_error(path: Vec<OwnedSegment>, message: &str) -> TypeError {
     let expected = message
         .rsplit_once("expected ")
         .map_or("", |(_, expected)| expected);
+    let may_be_null = matches!(expected, "a string" | "Quantity");
     let (expected, stand_in) = match expected {
         "a string" => ("a string", Some(Value::from(""))),
         "a boolean" => ("true or false", Some(Value::from(false))),
@@ -189,6 +195,7 @@ fn type_error(path: Vec<OwnedSegment>, message: &str) -> TypeError {
         path,
         expected,
         wants_text: expected == "a string",
+        may_be_null,
         stand_in,
     }
 }

@@ -1,6 +1,7 @@
 //! Who is at the other end of a connection.
 
 use std::{
+    borrow::Cow,
     fmt,
     net::SocketAddr,
     time::{Duration, SystemTime},
@@ -120,6 +121,15 @@ impl Identity {
     /// Whether the daemon has to do with this client at all: without a role it may then still ask for health.
     pub(crate) fn is_authenticated(&self) -> bool {
         self.authenticated
+    }
+
+    /// What this client's connections and requests are counted under. A certificate that says "root" is not the
+    /// node's root.
+    pub(crate) fn counted_as(&self) -> Cow<'_, str> {
+        match self.peer {
+            Peer::Tcp(_) => Cow::Borrowed(&self.name),
+            Peer::Unix { uid, .. } => Cow::Owned(format!("unix:uid={uid}")),
+        }
     }
 
     /// Whether one of its roles is `needed` or above it.

@@ -196,7 +196,7 @@ pub(super) struct Intake {
 impl Intake {
     /// Lets a connection in, unless there are too many. `false`: nobody takes connections any more.
     async fn admit(&self, io: Io, identity: Identity) -> bool {
-        let admission = match self.admissions.admit(&identity.name) {
+        let admission = match self.admissions.admit(&identity.counted_as()) {
             Ok(admission) => admission,
             Err(full) => {
                 self.metrics.count_refused_connection();

@@ -62,6 +62,17 @@ fn the_node_is_named_after_the_host_in_lower_case() {
 }
 
 #[test]
+fn a_node_name_that_looks_like_something_else_is_a_name() {
+    for name in ["10", "1e3", "true", "null-1", "0x1f"] {
+        let text = MINIMAL.replace("n1", name);
+        assert_eq!(
+            Configuration::parse(&text).unwrap().node_name.as_str(),
+            name
+        );
+    }
+}
+
+#[test]
 fn durations_have_units() {
     let text = format!("{MINIMAL}projection:\n  nudgeFor: 1m30s\nlimits:\n  drainTimeout: 250ms\n");
     let configuration = Configuration::parse(&text).unwrap();

@@ -10,7 +10,7 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt};
 use crate::config::{Log, LogFormat, LogLevel};
 
 /// Begins to log. `RUST_LOG` overrides the level.
-pub fn init_logging(log: Log) {
+pub(crate) fn init_logging(log: Log) {
     let filter = EnvFilter::builder()
         .with_default_directive(level(log.level).into())
         .from_env_lossy();

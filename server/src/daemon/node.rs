@@ -11,7 +11,7 @@ use tonic::service::Routes;
 use super::Started;
 use crate::{
     config::Configuration,
-    fs::Disk,
+    fs::{Disk, FileSystem},
     grpc,
     http::Observed,
     metrics::Metrics,
@@ -21,10 +21,6 @@ use crate::{
 };
 
 /// Opens the store, starts the actor and the projection, and gives their services.
-#[expect(
-    clippy::unused_async,
-    reason = "the composition awaits whatever starts a node"
-)]
 pub(super) async fn start(
     configuration: &Configuration,
     metrics: Metrics,
@@ -42,8 +38,9 @@ pub(super) async fn start(
         nudge_for: configuration.projection.nudge_for,
         repair_drift: configuration.projection.repair_drift,
     };
+    let disk: Arc<dyn FileSystem> = Arc::new(Disk::new(metrics.clone()));
     let (handle, tasks) = node::start(
-        Arc::new(Disk::new(metrics.clone())),
+        &disk,
         &configuration.state_directory,
         settings,
         runtime.clone(),
@@ -110,6 +107,8 @@ pub(super) fn reflection(routes: Routes) -> anyhow::Result<Routes> {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(seedpod_proto::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // The details of errors, which `grpcurl` shows as base64 otherwise.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let describes_itself = "the built-in descriptors are readable";
     Ok(routes

@@ -26,38 +26,56 @@ pub(super) async fn follow_health(
     mut serving: watch::Receiver<bool>,
     ready: watch::Sender<bool>,
     stop: CancellationToken,
-) {
-    let mut stopping = false;
-    let mut before = None;
+) -> HealthReporter {
+    let mut before = true;
     loop {
-        let now = *serving.borrow_and_update() && !stopping;
-        let status = if now {
-            ServingStatus::Serving
-        } else {
-            ServingStatus::NotServing
-        };
-        for service in SERVICES {
-            reporter.set_service_status(service, status).await;
+        let now = *serving.borrow_and_update();
+        if before != now {
+            before = now;
+            if now {
+                info!("serving again");
+            } else {
+                warn!("not serving; /readyz and GetNode tell why");
+            }
         }
-        ready.send_replace(now);
-        match before.replace(now) {
-            Some(before) if before == now => {}
-            Some(_) if stopping => {}
-            Some(_) if now => info!("serving again"),
-            None if now => {}
-            Some(_) | None => warn!("not serving; /readyz and GetNode tell why"),
+        report(&reporter, &ready, now).await;
+        // A node that is gone will say no more; the daemon ends with it.
+        if stop
+            .run_until_cancelled(serving.changed())
+            .await
+            .is_none_or(|changed| changed.is_err())
+        {
+            break;
         }
-        if stopping {
-            // Open Watch streams hear it, since they are drained after this.
-            return;
-        }
-        tokio::select! {
-            () = stop.cancelled() => stopping = true,
-            changed = serving.changed() => if changed.is_err() {
-                // Nobody will say any more: the node is gone.
-                stopping = true;
-            },
-        }
+    }
+    report(&reporter, &ready, false).await;
+    stop.cancelled().await;
+    reporter
+}
+
+async fn report(reporter: &HealthReporter, ready: &watch::Sender<bool>, serving: bool) {
+    let status = if serving {
+        ServingStatus::Serving
+    } else {
+        ServingStatus::NotServing
+    };
+    for service in SERVICES {
+        reporter.set_service_status(service, status).await;
+    }
+    ready.send_replace(serving);
+    // What `systemctl status` shows.
+    notify(&[NotifyState::Status(if serving {
+        "serving"
+    } else {
+        "not serving"
+    })]);
+}
+
+/// Ends the Watch streams of health, which would otherwise hold up the drain for all of its time. They still give
+/// the last status.
+pub(super) async fn end_watches(mut reporter: HealthReporter) {
+    for service in SERVICES {
+        reporter.clear_service_status(service).await;
     }
 }
 
@@ -92,7 +110,7 @@ pub(super) fn notify(state: &[NotifyState<'_>]) {
 ///
 /// # Errors
 /// When the signals cannot be listened to.
-pub fn termination() -> io::Result<impl Future<Output = ()>> {
+pub(crate) fn termination() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {

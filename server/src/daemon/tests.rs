@@ -159,10 +159,20 @@ async fn the_end_is_announced_before_connections_are_drained_and_the_node_stops_
         .await
         .unwrap();
     assert_eq!(told.unwrap().unwrap().status(), ServingStatus::NotServing);
-    assert_eq!(*daemon.steps.lock().unwrap(), ["started"]);
-    drop(watched);
+    let ended = tokio::time::timeout(PATIENCE, watched.next())
+        .await
+        .unwrap();
+    assert!(ended.is_none(), "{ended:?}");
 
+    let begun = std::time::Instant::now();
     Daemon::ended(daemon.ran).await.unwrap();
+    // The stream is still held; the drain would take ten seconds.
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+    drop(watched);
     assert_eq!(*daemon.steps.lock().unwrap(), ["started", "stopped"]);
     assert!(!daemon.scene.path("s").exists());
 }

@@ -346,3 +346,22 @@ impl FileSystem for SimDisk {
         Ok(names)
     }
 }
+
+/// How many different outcomes of each power cut are tried: `SEEDPOD_TORTURE_SEEDS`, or a few for every day.
+pub(crate) fn seeds() -> std::ops::Range<u64> {
+    let given = std::env::var("SEEDPOD_TORTURE_SEEDS").ok();
+    0..given.map_or(24, |seeds| {
+        seeds.parse().expect("SEEDPOD_TORTURE_SEEDS is a number")
+    })
+}
+
+/// A small generator for [`SimDisk::after_power_cut`], so that each run tries the same cases.
+pub(crate) fn chooser(seed: u64) -> impl FnMut(usize) -> usize {
+    let mut state = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    move |n| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from((state >> 11) % n as u64).expect("less than n")
+    }
+}

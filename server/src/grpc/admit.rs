@@ -77,9 +77,12 @@ where
         // The layer for rights is before this one, so that there is an identity.
         let client = request
             .extensions()
-            .get::<Identity>()
-            .map_or("", |identity| &identity.name);
-        match self.admissions.admit(client) {
+            .get()
+            .map(Identity::counted_as)
+            .unwrap_or_default();
+        let admitted = self.admissions.admit(&client);
+        drop(client);
+        match admitted {
             Ok(admission) => {
                 let response = self.inner.call(request);
                 // Until the answer begins: by then the message has been taken in and dealt with.

@@ -127,11 +127,13 @@ mod tests {
         for reason in seedpod_manifest::Reason::ALL {
             assert!(has(reason.as_str()), "docs/errors.md lacks {reason}");
         }
-        // Those of `authorize` and of the projection, which have no list of their own.
+        // Those of `authorize`, `admit`, `deadline` and of the projection, which have no list of their own.
         let others = [
             "UNAUTHENTICATED",
             "LOCAL_USER_NOT_ALLOWED",
             "ROLE_REQUIRED",
+            "REQUEST_TIMEOUT",
+            "TOO_MANY_REQUESTS",
             "DRIFT",
         ];
         for (name, _) in &documented {

@@ -1,6 +1,6 @@
 //! Errors as gRPC statuses: the right code, exactly one ErrorInfo, and where it stands in the request.
 
-use std::{collections::HashMap, io, time::Duration};
+use std::{collections::HashMap, fmt, io, time::Duration};
 
 use seedpod_manifest::{BundleName, NameError, PodKey, Violation};
 use seedpod_proto::ERROR_DOMAIN;
@@ -28,9 +28,12 @@ const MAX_VIOLATIONS: usize = 64;
 /// How long a client should wait for the next daemon when this one is on its way out.
 const RESTART: Duration = Duration::from_secs(2);
 
-/// An error in the making.
+/// An error in the making. Boxed, since most calls have none.
 #[derive(Debug)]
-pub(super) struct Fault {
+pub(super) struct Fault(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     reason: Reason,
     message: String,
     metadata: HashMap<String, String>,
@@ -42,14 +45,14 @@ pub(super) struct Fault {
 
 impl Fault {
     pub(super) fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Parts {
             reason,
             message: message.into(),
             metadata: HashMap::new(),
             violations: Vec::new(),
             retry: None,
             resource: None,
-        }
+        }))
     }
 
     /// A fault of one field of the request. The message names the field.
@@ -60,31 +63,34 @@ impl Fault {
 
     /// Where in the request it stands.
     fn at(mut self, field: &str, description: impl Into<String>) -> Self {
-        self.violations
-            .push(violation(field, self.reason.as_str(), description));
+        self.0
+            .violations
+            .push(violation(field, self.0.reason.as_str(), description));
         self
     }
 
     /// Adds the faults that were found besides. The reason stays that of the first one.
     pub(super) fn and(mut self, others: impl IntoIterator<Item = Self>) -> Self {
-        self.violations
-            .extend(others.into_iter().flat_map(|other| other.violations));
+        self.0
+            .violations
+            .extend(others.into_iter().flat_map(|other| other.0.violations));
         self
     }
 
-    fn meta(mut self, key: &str, value: impl ToString) -> Self {
-        self.metadata
+    fn meta(mut self, key: &str, value: &dyn fmt::Display) -> Self {
+        self.0
+            .metadata
             .insert(key.to_owned(), cut(value.to_string(), MAX_TEXT));
         self
     }
 
     fn retry_after(mut self, after: Duration) -> Self {
-        self.retry = Some(after);
+        self.0.retry = Some(after);
         self
     }
 
-    fn resource(mut self, kind: &'static str, name: impl ToString) -> Self {
-        self.resource = Some((kind, cut(name.to_string(), MAX_TEXT)));
+    fn resource(mut self, kind: &'static str, name: &dyn fmt::Display) -> Self {
+        self.0.resource = Some((kind, cut(name.to_string(), MAX_TEXT)));
         self
     }
 }
@@ -100,14 +106,14 @@ fn violation(field: &str, reason: &str, description: impl Into<String>) -> Field
 
 impl From<Fault> for Status {
     fn from(fault: Fault) -> Self {
-        let Fault {
+        let Parts {
             reason,
             message,
             mut metadata,
             mut violations,
             retry,
             resource,
-        } = fault;
+        } = *fault.0;
         let total = violations.len();
         violations.truncate(MAX_VIOLATIONS);
         loop {
@@ -152,8 +158,7 @@ fn cut(mut text: String, limit: usize) -> String {
 fn message_cut(message: &str) -> String {
     // What gRPC does not encode; it may encode less than this says, never more.
     let encoded = |c: char| match c {
-        'a'..='z' | 'A'..='Z' | '0'..='9' => 1,
-        '.' | ',' | ':' | ';' | '/' | '-' | '_' | '(' | ')' | '[' | ']' | '=' => 1,
+        c if c.is_ascii_alphanumeric() || ".,:;/-_()[]=".contains(c) => 1,
         c => 3 * c.len_utf8(),
     };
     let mut length = 0;
@@ -180,8 +185,9 @@ pub(super) fn violations(violations: &[Violation]) -> Status {
         many => format!("the manifests have {many} faults, the first"),
     };
     let message = format!("{count} at {}: {}", first.field, described(first));
-    let mut fault = Fault::new(Reason::InvalidManifest, message).meta("first_reason", first.reason);
-    fault.violations.extend(
+    let mut fault =
+        Fault::new(Reason::InvalidManifest, message).meta("first_reason", &first.reason);
+    fault.0.violations.extend(
         violations
             .iter()
             .map(|fault| violation(&fault.field, fault.reason.as_str(), described(fault))),
@@ -303,8 +309,8 @@ fn stale(bundle: &BundleName, expected: u64, actual: u64) -> Status {
     );
     Fault::new(Reason::StaleRevision, message)
         .meta("bundle", bundle)
-        .meta("expected_revision", expected)
-        .meta("actual_revision", actual)
+        .meta("expected_revision", &expected)
+        .meta("actual_revision", &actual)
         .resource(BUNDLE, bundle)
         .into()
 }

@@ -58,21 +58,21 @@ pub(crate) enum StartError {
 /// Opens the store and starts the actor and the projection. The tasks end when `shutdown` is cancelled, and only then:
 /// one that ends by itself has failed.
 pub(crate) fn start<R: Runtime>(
-    fs: Arc<dyn FileSystem>,
+    fs: &Arc<dyn FileSystem>,
     state_directory: &Path,
     settings: Settings,
     runtime: Option<R>,
     metrics: Metrics,
     shutdown: CancellationToken,
 ) -> Result<(NodeHandle, Vec<JoinHandle<()>>), StartError> {
-    let store = Store::open(Arc::clone(&fs), state_directory)?;
+    let store = Store::open(Arc::clone(fs), state_directory)?;
     let state = Arc::new(store.state());
     let id = Arc::new(store.id().clone());
-    make_static_pod_directory(&*fs, &settings.directory, &state)?;
+    make_static_pod_directory(&**fs, &settings.directory, &state)?;
 
     let (publish_state, state) = watch::channel(state);
     let (publish_problems, store_problems) = watch::channel(Vec::new());
-    let directory = Arc::new(Directory::new(Arc::clone(&fs), settings.directory.clone()));
+    let directory = Arc::new(Directory::new(Arc::clone(fs), settings.directory.clone()));
     let (projection, projecting) = projection::start(
         settings,
         Arc::clone(&directory),

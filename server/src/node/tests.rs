@@ -23,7 +23,7 @@ use super::{
     actor::StartError, start,
 };
 use crate::{
-    fs::Disk,
+    fs::{Disk, FileSystem},
     metrics::Metrics,
     projection::Settings,
     runtime_cri::{Container, ContainerState, Runtime, RuntimeError, Sandbox},
@@ -106,8 +106,9 @@ impl Harness {
             repair_drift: self.repair_drift,
         };
         let metrics = Metrics::default();
+        let disk: Arc<dyn FileSystem> = Arc::new(Disk::new(metrics.clone()));
         start(
-            Arc::new(Disk::new(metrics.clone())),
+            &disk,
             &self.folder.path().join("state"),
             settings,
             self.runtime.clone(),
@@ -595,7 +596,10 @@ async fn a_pod_waits_for_the_host_port_of_one_that_still_stops() {
         h.file("other").exists() && !h.file("old").exists()
     })
     .await;
-    assert_eq!(h.phase("new"), Some(ProjectionPhase::Pending));
+    until("listed as pending", || {
+        h.phase("new") == Some(ProjectionPhase::Pending)
+    })
+    .await;
     assert!(!h.file("new").exists());
     h.runtime().runs(&[]);
     until("the port is free", || h.file("new").exists()).await;

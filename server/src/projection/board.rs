@@ -260,6 +260,7 @@ impl Board {
         };
         if error.is_none() {
             entry.on_disk = None;
+            entry.touched = Some(now);
             if !self.has_runtime {
                 entry.leaving.clear();
             }
@@ -274,8 +275,10 @@ impl Board {
         };
         if error.is_none() {
             entry.on_disk = Some(Digest::of(write.content.as_bytes()));
+            // A nudge changes nothing that an answer under way could have missed.
             if entry.written.is_none() {
                 entry.written = Some(Written::new(now, !entry.leaving.is_empty()));
+                entry.touched = Some(now);
             }
             if !self.has_runtime {
                 // Nobody can tell when the old one has stopped.
@@ -285,9 +288,13 @@ impl Board {
         entry.outcome(error, now);
     }
 
-    /// What the runtime runs.
-    pub(super) fn observe(&mut self, sandboxes: &[Sandbox]) {
+    /// What the runtime ran when it was asked.
+    pub(super) fn observe(&mut self, sandboxes: &[Sandbox], asked: Instant) {
         for entry in self.entries.values_mut() {
+            // Something was done since then, and the answer knows nothing of it.
+            if entry.touched.is_some_and(|touched| touched > asked) {
+                continue;
+            }
             let on_disk = entry.on_disk.is_some();
             let demanded = entry.demand.is_some();
             entry.leaving.retain(|leaving| {
@@ -417,7 +424,6 @@ impl Entry {
     }
 
     fn outcome(&mut self, error: Option<String>, now: Instant) {
-        self.touched = Some(now);
         match error {
             None => {
                 self.failures = 0;

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, io, path::Path, time::Duration};
 
 use futures_util::StreamExt as _;
 use inotify::{EventMask, EventStream, Inotify, WatchMask};
+use tokio::time::{Instant, timeout_at};
 
 /// Something happened in the directory.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,11 +19,18 @@ pub(super) enum Noticed {
 #[derive(Debug)]
 pub(super) struct Watch {
     events: Option<EventStream<[u8; 4096]>>,
+    gathered: BTreeSet<String>,
+    /// Set with the first name that is gathered.
+    gather_until: Option<Instant>,
 }
 
 impl Watch {
     pub(super) fn new(path: &Path) -> Self {
-        let mut watch = Self { events: None };
+        let mut watch = Self {
+            events: None,
+            gathered: BTreeSet::new(),
+            gather_until: None,
+        };
         watch.renew(path);
         watch
     }
@@ -49,40 +57,46 @@ impl Watch {
     /// Waits for changes and takes all that come close together. Never returns while the watch is lost.
     ///
     /// # Cancel safety
-    /// Cancelled while it waits for the first change, nothing is lost; names gathered after it are looked at again by
-    /// the next full look.
+    /// What has been gathered is kept for the next call.
     pub(super) async fn next(&mut self) -> Noticed {
         let Some(events) = &mut self.events else {
             return std::future::pending().await;
         };
-        let mut names = BTreeSet::new();
-        let mut event = events.next().await;
         loop {
+            let event = match self.gather_until {
+                None => events.next().await,
+                Some(until) => match timeout_at(until, events.next()).await {
+                    Ok(event) => event,
+                    Err(_) => {
+                        self.gather_until = None;
+                        return Noticed::Names(std::mem::take(&mut self.gathered));
+                    }
+                },
+            };
             match event {
-                Some(Ok(event)) => {
-                    let gone = EventMask::DELETE_SELF | EventMask::MOVE_SELF | EventMask::IGNORED;
-                    if event.mask.intersects(gone) {
-                        self.events = None;
-                        return Noticed::Everything;
-                    }
-                    if event.mask.contains(EventMask::Q_OVERFLOW) {
-                        return Noticed::Everything;
-                    }
-                    names.extend(event.name.and_then(|name| name.into_string().ok()));
+                Some(Ok(event)) if !event.mask.intersects(LOST) => {
+                    let name = event.name.and_then(|name| name.into_string().ok());
+                    self.gathered.extend(name);
+                    self.gather_until
+                        .get_or_insert_with(|| Instant::now() + GATHER);
                 }
-                Some(Err(_)) | None => {
+                Some(Ok(event)) if event.mask.contains(EventMask::Q_OVERFLOW) => {
+                    return Noticed::Everything;
+                }
+                _ => {
                     self.events = None;
                     return Noticed::Everything;
                 }
             }
-            let wait = tokio::time::timeout(GATHER, events.next()).await;
-            match wait {
-                Ok(next) => event = next,
-                Err(_) => return Noticed::Names(names),
-            }
         }
     }
 }
+
+/// Events with which the watch no longer knows what is in the directory.
+const LOST: EventMask = EventMask::DELETE_SELF
+    .union(EventMask::MOVE_SELF)
+    .union(EventMask::IGNORED)
+    .union(EventMask::Q_OVERFLOW);
 
 /// An editor saves in several steps; a copy is written piece by piece. Long enough to see them as one.
 const GATHER: Duration = Duration::from_millis(20);

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     metrics::Metrics,
     node::{PodProjection, Problem, State},
-    runtime_cri::Runtime,
+    runtime_cri::{Runtime, RuntimeError, Sandbox},
     store::StoreId,
 };
 
@@ -47,7 +47,11 @@ pub(super) struct Task<R> {
     directory_error: Option<String>,
     looked_at: Instant,
     asked_runtime: Option<Instant>,
+    /// The question that is under way. On a task of its own: a runtime that hangs must not hold up the files.
+    asking: Option<Asking>,
 }
+
+type Asking = JoinHandle<(Instant, Result<Vec<Sandbox>, RuntimeError>)>;
 
 impl<R: Runtime> Task<R> {
     pub(super) fn new(
@@ -72,6 +76,7 @@ impl<R: Runtime> Task<R> {
             directory_error: None,
             looked_at: Instant::now(),
             asked_runtime: None,
+            asking: None,
         }
     }
 
@@ -101,6 +106,7 @@ impl<R: Runtime> Task<R> {
                     let demanded = Arc::clone(&state.borrow_and_update());
                     self.board.demand(&demanded, Instant::now());
                 }
+                answer = pending_or(&mut self.asking) => self.answered(answer),
                 noticed = self.watch.next() => self.notice(noticed),
                 () = tokio::time::sleep_until(wake.into()) => {
                     let renewed = self.watch.renew(self.directory.path());
@@ -119,7 +125,7 @@ impl<R: Runtime> Task<R> {
             let work = self.board.work(Instant::now());
             self.carry_out(work).await;
         }
-        self.ask_runtime().await;
+        self.ask_runtime();
         if self.directory_error.is_none() {
             let nudges = self.board.nudges(Instant::now());
             for _ in &nudges.write {
@@ -155,34 +161,42 @@ impl<R: Runtime> Task<R> {
                 Ok(()) if only_nudges => tracing::debug!(file = write.file, "nudged"),
                 Ok(()) => tracing::info!(file = write.file, "wrote a static pod"),
                 Err(error) => {
-                    tracing::error!(file = write.file, %error, "cannot write a static pod")
+                    tracing::error!(file = write.file, %error, "cannot write a static pod");
                 }
             }
             self.board
-                .wrote(&write, result.err().map(describe_write), now);
+                .wrote(&write, result.as_ref().err().map(describe_write), now);
         }
     }
 
     /// Asks the runtime what runs, if anybody waits for that.
-    async fn ask_runtime(&mut self) {
-        let Some(runtime) = &self.runtime else { return };
+    fn ask_runtime(&mut self) {
+        let (Some(runtime), None) = (&self.runtime, &self.asking) else {
+            return;
+        };
         let now = Instant::now();
         let Some(since) = self.board.waits_since(now) else {
             return;
         };
-        let due = self
-            .asked_runtime
-            .is_none_or(|at| now >= at + poll_interval(now, since));
-        if !due {
-            return;
+        let due = |at: Instant| now >= at + poll_interval(now, since);
+        if self.asked_runtime.is_none_or(due) {
+            self.asked_runtime = Some(now);
+            let runtime = runtime.clone();
+            self.asking = Some(tokio::spawn(
+                async move { (now, runtime.sandboxes().await) },
+            ));
         }
-        self.asked_runtime = Some(now);
-        match runtime.sandboxes().await {
-            Ok(sandboxes) => self.board.observe(&sandboxes),
+    }
+
+    fn answered(&mut self, answer: <Asking as Future>::Output) {
+        self.asking = None;
+        match answer {
+            Ok((asked, Ok(sandboxes))) => self.board.observe(&sandboxes, asked),
             // Unknown, which is not the same as nothing: everything waits on.
-            Err(error) => {
+            Ok((_, Err(error))) => {
                 tracing::debug!(error = %crate::error::chain(&error), "the runtime does not answer");
             }
+            Err(error) => tracing::error!(%error, "asking the runtime failed"),
         }
     }
 
@@ -275,9 +289,11 @@ impl<R: Runtime> Task<R> {
             wake = wake.min(now + DIRECTORY_RETRY);
         }
         if self.runtime.is_some()
+            && self.asking.is_none()
             && let Some(since) = self.board.waits_since(now)
         {
-            wake = wake.min(now + poll_interval(now, since));
+            let asked = self.asked_runtime.unwrap_or(now);
+            wake = wake.min(asked + poll_interval(now, since));
         }
         wake.min(self.board.next_deadline().unwrap_or(wake))
     }
@@ -337,7 +353,7 @@ impl<R: Runtime> Task<R> {
     }
 }
 
-fn describe_write(error: io::Error) -> String {
+fn describe_write(error: &io::Error) -> String {
     if error.kind() == io::ErrorKind::AlreadyExists {
         return "a file that is not Seedpod's has this name; move it away".to_owned();
     }
@@ -349,4 +365,12 @@ fn describe_write(error: io::Error) -> String {
 fn poll_interval(now: Instant, since: Instant) -> Duration {
     let waited = now.saturating_duration_since(since);
     (waited / 20).clamp(Duration::from_millis(50), Duration::from_secs(5))
+}
+
+/// Waits for a task, or for ever when there is none.
+async fn pending_or<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, tokio::task::JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
+    }
 }

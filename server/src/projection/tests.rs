@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use super::directory::{Directory, Work, Write};
 use crate::fs::{
     FileSystem as _,
-    sim::{Fault, SimDisk},
+    sim::{Fault, SimDisk, chooser, seeds},
 };
 
 const DIR: &str = "/manifests";
@@ -38,12 +38,8 @@ fn after_a_power_cut_each_file_is_the_old_one_or_the_new_one() {
             ],
             only_nudges: false,
         });
-        for seed in 0..64_u64 {
-            let mut bits = seed;
-            let found = disk.after_power_cut(|n| {
-                bits = bits.rotate_right(7).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ seed;
-                usize::try_from(bits % n as u64).expect("small")
-            });
+        for seed in seeds() {
+            let found = disk.after_power_cut(chooser(seed));
             let read = |name: &str| {
                 found
                     .read(&Path::new(DIR).join(name), 1000)

@@ -1,12 +1,12 @@
 //! The real nodes: one with a standalone kubelet, one whose kubelet is bound to an API server.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::OnceCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
-use seedpod_integration::{ApiServer, Node, NodeOptions, wait_until};
+use seedpod_integration::{Node, NodeOptions, wait_until};
 use serde_json::Value;
 
 use crate::logs::first_line;
@@ -46,12 +46,8 @@ impl Nodes {
             return Ok(node);
         }
         let node = self.start("n2")?;
-        let api = node.start_api_server()?;
-        let bound = BoundNode {
-            node,
-            api: RefCell::new(api),
-        };
-        Ok(self.bound.get_or_init(|| bound))
+        node.start_api_server()?;
+        Ok(self.bound.get_or_init(|| BoundNode { node }))
     }
 
     fn start(&self, name: &str) -> Result<Node> {
@@ -67,24 +63,21 @@ impl Nodes {
 #[derive(Debug)]
 pub(crate) struct BoundNode {
     node: Node,
-    api: RefCell<ApiServer>,
 }
 
 impl BoundNode {
     /// Starts etcd and kube-apiserver anew without any data, and returns how long both took until they served.
     pub(crate) fn restart_api_server(&self) -> Result<Duration> {
         self.node.stop_api_server()?;
-        let api = self.node.start_api_server()?;
-        let took = api.etcd_start + api.start;
-        self.api.replace(api);
-        Ok(took)
+        let took = self.node.start_api_server()?;
+        Ok(took.etcd + took.kube_apiserver)
     }
 
     /// Restarts the kubelet with the API server's kubeconfig, and sees a pod run, so that all that the kubelet fetches
     /// at first is there.
     pub(crate) fn bind_kubelet(&self) -> Result<()> {
         self.node.bind_kubelet()?;
-        let client = self.api.borrow().client.clone();
+        let client = self.node.api_server()?.client;
         let path = format!("/api/v1/nodes/{}", self.node.name());
         wait_until(LIMIT, "the kubelet has registered its node", || {
             client.get(&path).is_ok_and(|answer| answer.status == 200)
@@ -100,7 +93,7 @@ impl BoundNode {
     /// Creates a pod on this node, waits for its first line and deletes it. Returns the time from the request to the
     /// line.
     pub(crate) fn run_pod(&self, name: &str) -> Result<Duration> {
-        let client = self.api.borrow().client.clone();
+        let client = self.node.api_server()?.client;
         let mut pod = pods::small(name, 1);
         pod["spec"]["nodeName"] = self.node.name().into();
         let body = pod.to_string();

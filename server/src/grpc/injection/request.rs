@@ -146,7 +146,8 @@ mod tests {
     #[test]
     fn each_bad_field_is_named_with_its_reason() {
         let long = "x".repeat(65);
-        let rows: [(fn(&mut InjectPodsRequest, &str), &str, &str); 6] = [
+        type Row = (fn(&mut InjectPodsRequest, &str), &'static str, &'static str);
+        let rows: [Row; 6] = [
             (
                 |r, _| r.bundle = String::new(),
                 "bundle",
@@ -278,6 +279,9 @@ mod tests {
             .request
             .unwrap()
             .fingerprint;
-        assert_eq!(found.to_string(), "sha256:FILL");
+        assert_eq!(
+            found.to_string(),
+            "sha256:451f62f6897d99da924a3862ab3ffa857f8a89ef81328af0fbc9414ebb7d2e9f"
+        );
     }
 }

@@ -185,8 +185,9 @@ fn failure(container: &Container, policy: RestartPolicy, details: &ContainerDeta
     let next = match (policy, container.attempt) {
         (RestartPolicy::Never, _) => ", and its restart policy is Never".to_owned(),
         (_, 0) => " and is not running again yet".to_owned(),
+        (_, 1) => " and is not running again yet; it had been restarted once".to_owned(),
         (_, restarts) => {
-            format!(" and is not running again yet; it was restarted {restarts} times before")
+            format!(" and is not running again yet; it had been restarted {restarts} times")
         }
     };
     format!(

@@ -1,0 +1,190 @@
+//! The arguments of what is done with bundles and manifests.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::{TEMPLATE, duration};
+
+/// Make a bundle consist of exactly the given pods
+#[derive(Debug, Args)]
+#[command(help_template = TEMPLATE, before_help = "\
+The request is the whole bundle: a pod that it leaves out is removed, one that differs is
+replaced, and one that is unchanged is not touched. When the command returns, the pods are
+durable on the node; with --wait, they run.", after_help = "\
+Examples:
+  seedpod inject etcd -f etcd.yaml                 inject one pod
+  seedpod inject control-plane -f pods/ --wait     a whole directory, until all runs
+  seedpod inject control-plane -f pods/ --dry-run  only check, and show what would change
+  kustomize build . | seedpod inject web -f -      from another program")]
+pub(crate) struct InjectArgs {
+    /// The bundle: lower-case letters, digits and "-"
+    pub(crate) bundle: String,
+
+    #[command(flatten)]
+    pub(crate) files: FileArgs,
+
+    /// Only check on the node, and show what would change
+    #[arg(long, conflicts_with_all = ["wait", "request_id"])]
+    pub(crate) dry_run: bool,
+
+    /// Wait until all pods of the bundle run
+    #[arg(long)]
+    pub(crate) wait: bool,
+
+    /// How long --wait waits
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
+    pub(crate) timeout: Duration,
+
+    /// Only if the bundle is at this revision; 0: if there is none
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) expected_revision: Option<u64>,
+
+    /// The id by which the node knows this request again [default: a UUID]
+    #[arg(long, value_name = "ID")]
+    pub(crate) request_id: Option<String>,
+
+    /// What an unknown field is: an error or a warning
+    #[arg(long, value_name = "HOW", default_value = "strict")]
+    pub(crate) validation: Validation,
+
+    /// How to print the result
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FileArgs {
+    /// A file, a directory (its *.yaml, *.yml, *.json) or stdin; repeatable
+    #[arg(
+        short = 'f',
+        long = "filename",
+        value_name = "FILE|DIR|-",
+        required = true
+    )]
+    pub(crate) filename: Vec<PathBuf>,
+
+    /// Read directories with all below them
+    #[arg(short = 'R', long)]
+    pub(crate) recursive: bool,
+}
+
+/// Show bundles, pods or the node
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  seedpod get pods                      all pods
+  seedpod get pods --bundle etcd -o wide
+  seedpod get bundle etcd -o yaml
+  seedpod get node                      the node, and what is wrong with it")]
+pub(crate) struct GetArgs {
+    #[command(subcommand)]
+    pub(crate) what: GetWhat,
+
+    /// How to print
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        default_value = "table",
+        global = true
+    )]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GetWhat {
+    /// The bundles of the node
+    #[command(visible_alias = "bundle")]
+    Bundles {
+        /// Only the bundle of this name
+        name: Option<String>,
+    },
+    /// The pods, with what the container runtime runs for them
+    #[command(visible_alias = "pod")]
+    Pods {
+        /// Only the pods of this name, or NAMESPACE/NAME
+        name: Option<String>,
+        /// Only the pods of this bundle
+        #[arg(long, value_name = "BUNDLE")]
+        bundle: Option<String>,
+    },
+    /// The node: versions, runtime, kubelet, and what is wrong
+    Node,
+}
+
+/// Remove a bundle and its pods
+#[derive(Debug, Args)]
+#[command(help_template = TEMPLATE, before_help = "\
+When the command returns, the removal is durable; the pods stop within their grace periods. With
+--wait, they are gone.", after_help = "\
+Examples:
+  seedpod remove etcd --wait
+  seedpod remove etcd --ignore-not-found   for scripts that may run twice")]
+pub(crate) struct RemoveArgs {
+    /// The bundle
+    pub(crate) bundle: String,
+
+    /// Wait until none of the pods is left
+    #[arg(long)]
+    pub(crate) wait: bool,
+
+    /// How long --wait waits
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
+    pub(crate) timeout: Duration,
+
+    /// No error when there is no such bundle
+    #[arg(long)]
+    pub(crate) ignore_not_found: bool,
+
+    /// Only if the bundle is at this revision
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) expected_revision: Option<u64>,
+
+    /// How to print the result
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) output: Format,
+}
+
+/// Check manifests here, without a node
+#[derive(Debug, Args)]
+#[command(help_template = TEMPLATE, before_help = "\
+Finds what the node would refuse, except for clashes with what is on it already. All files
+together are checked as one bundle. `seedpod inject --dry-run` asks a real node.", after_help = "\
+Examples:
+  seedpod lint -f pods/
+  seedpod lint -f etcd.yaml --node node-1.example   the node's name counts in the pods' names")]
+pub(crate) struct LintArgs {
+    #[command(flatten)]
+    pub(crate) files: FileArgs,
+
+    /// The node whose name the kubelet would append to the pods' names
+    #[arg(long, value_name = "NAME", default_value = "node")]
+    pub(crate) node: String,
+
+    /// What an unknown field is: an error or a warning
+    #[arg(long, value_name = "HOW", default_value = "strict")]
+    pub(crate) validation: Validation,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Table,
+    /// For people with wide screens
+    Wide,
+    /// For programs
+    Json,
+    /// For programs and people
+    Yaml,
+    /// Only names, as in pod/NAMESPACE/NAME
+    Name,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Validation {
+    /// It is an error: the kubelet would silently ignore a misspelt field
+    Strict,
+    /// It is a warning: for fields of a newer Kubernetes
+    Warn,
+}
