@@ -21,7 +21,7 @@ mod record;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -94,6 +94,8 @@ pub(crate) struct Store {
     bundles: BTreeMap<BundleName, History>,
     /// Where each remembered request id is written down.
     requests: HashMap<String, (BundleName, u64)>,
+    /// Bundles that may have more revisions than are kept.
+    grown: BTreeSet<BundleName>,
     uncertain: bool,
     /// Released when the store is dropped. None on a simulated disk.
     _lock: Option<Lock>,
@@ -203,7 +205,7 @@ impl Store {
             has_sidecar: false,
         });
         history.active = Some(Arc::clone(&record));
-        self.prune(&name);
+        self.grown.insert(name);
         Ok(Arc::clone(&record.bundle))
     }
 
@@ -311,20 +313,23 @@ impl Store {
         Err(failed(source))
     }
 
-    /// Forgets the oldest revisions. Not synced: what comes back after a power cut is forgotten again later.
-    fn prune(&mut self, name: &BundleName) {
-        let Some(history) = self.bundles.get_mut(name) else {
-            return;
-        };
-        let surplus = history.kept.len().saturating_sub(HISTORY);
-        let dir = self.bundles_dir.join(name.as_str());
-        for kept in history.kept.drain(..surplus) {
-            for id in &kept.ids {
-                self.requests.remove(id);
+    /// Forgets the oldest revisions of the bundles that have grown. Apart from [`Self::commit`], so that nobody waits
+    /// for it. Not synced: what comes back after a power cut is forgotten again later.
+    pub(crate) fn prune(&mut self) {
+        for name in std::mem::take(&mut self.grown) {
+            let Some(history) = self.bundles.get_mut(&name) else {
+                continue;
+            };
+            let surplus = history.kept.len().saturating_sub(HISTORY);
+            let dir = self.bundles_dir.join(name.as_str());
+            for kept in history.kept.drain(..surplus) {
+                for id in &kept.ids {
+                    self.requests.remove(id);
+                }
+                remove_revision(&*self.fs, &dir, &kept);
             }
-            remove_revision(&*self.fs, &dir, &kept);
+            self.prune_removed_bundles();
         }
-        self.prune_removed_bundles();
     }
 
     fn prune_removed_bundles(&mut self) {

@@ -153,7 +153,10 @@ impl Actor {
                 }
             };
             match runtime.block_on(next) {
-                Next::Command(command) => self.carry_out(command),
+                Next::Command(command) => {
+                    self.carry_out(command);
+                    self.store.prune();
+                }
                 Next::Probe => self.probe(),
                 Next::Stop => return,
             }

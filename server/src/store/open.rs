@@ -100,8 +100,9 @@ impl Store {
             fs,
             bundles_dir,
             id,
-            bundles,
             requests,
+            grown: bundles.keys().cloned().collect(),
+            bundles,
             uncertain: false,
             _lock: lock,
         })

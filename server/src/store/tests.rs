@@ -112,10 +112,12 @@ fn draft(state: &State, step: &Step, index: usize) -> Draft {
 }
 
 fn take(store: &mut Store, step: &Step, index: usize) -> Result<(), CommitError> {
-    match step {
+    let taken = match step {
         Step::Remember(bundle) => store.remember(&name(bundle), &request(&id_of(index)), &[]),
         step => store.commit(draft(&store.state(), step, index)).map(drop),
-    }
+    };
+    store.prune();
+    taken
 }
 
 /// The states before the first step and after each, as they have to be.
