@@ -10,7 +10,7 @@ use seedpod_integration::{Node, NodeOptions, images};
 use serde_json::{Value, json};
 
 /// What a test waits at most for something that takes a fraction of a second on an idle machine.
-pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// The shared node, started by the first test that asks for it and stopped when the process ends.
 ///

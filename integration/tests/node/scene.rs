@@ -186,10 +186,12 @@ impl<'node> Scene<'node> {
 impl Drop for Scene<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = self.log();
-            let lines: Vec<&str> = log.lines().collect();
-            let end = lines[lines.len().saturating_sub(40)..].join("\n");
-            eprintln!("the log of the daemon {} ends with:\n{end}", self.name);
+            for log in [self.daemon.log(), self.node.kubelet_log()] {
+                let text = fs::read_to_string(&log).unwrap_or_default();
+                let lines: Vec<&str> = text.lines().collect();
+                let end = lines[lines.len().saturating_sub(40)..].join("\n");
+                eprintln!("{} ends with:\n{end}", log.display());
+            }
         }
         let _ = self.daemon.stop();
         for file in files_of(&self.node.manifests(), &format!("{}-", self.name)) {
