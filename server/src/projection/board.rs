@@ -19,6 +19,9 @@ const FIRST_NUDGE: Duration = Duration::from_millis(150);
 /// The first nudge of a pod that replaces nothing. A container starts within 0.3 s; a nudge helps only if the kubelet
 /// still has a worker for an earlier pod of the same name.
 const FIRST_NUDGE_OF_NEW: Duration = Duration::from_secs(2);
+/// The time between nudges while the kubelet may be ready for the new pod at any moment: at first, and again when the old
+/// one has stopped. The kubelet notices that with its next relist, a second later at most.
+const EAGER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(2000));
 /// While the old pod still runs (its grace period is its own), nudges only keep the new one from being forgotten.
 const NUDGE_WHILE_OLD_RUNS: Duration = Duration::from_millis(500);
 /// The longest time between two nudges.
@@ -73,6 +76,7 @@ struct Written {
     old_runs: bool,
     nudges: u64,
     next_nudge: Instant,
+    eager_until: Instant,
 }
 
 /// All file names of ours.
@@ -304,7 +308,12 @@ impl Board {
                 runs || (on_disk && !demanded)
             });
             if let (Some(demand), Some(written)) = (&entry.demand, &mut entry.written) {
-                written.old_runs = !entry.leaving.is_empty();
+                let old_runs = !entry.leaving.is_empty();
+                if written.old_runs && !old_runs {
+                    written.eager_until = asked + EAGER.1;
+                    written.next_nudge = written.next_nudge.min(asked + EAGER.0);
+                }
+                written.old_runs = old_runs;
                 written.confirmed |= sandboxes_of(sandboxes, &demand.key, &self.node)
                     .any(|sandbox| sandbox.uid == demand.uid);
             }
@@ -457,6 +466,7 @@ impl Written {
             old_runs: replaces,
             nudges: 0,
             next_nudge: now + first,
+            eager_until: now + if replaces { EAGER.1 } else { Duration::ZERO },
         }
     }
 
@@ -469,8 +479,10 @@ impl Written {
 
     fn nudged(&mut self, now: Instant) {
         self.nudges += 1;
-        let grown = Duration::from_millis(100).mul_f64(1.15_f64.powf(self.nudges.min(30) as f64));
-        let delay = if self.old_runs {
+        let grown = EAGER.0.mul_f64(1.15_f64.powf(self.nudges.min(30) as f64));
+        let delay = if now < self.eager_until {
+            EAGER.0
+        } else if self.old_runs {
             NUDGE_WHILE_OLD_RUNS
         } else {
             grown.min(SLOWEST_NUDGE)
