@@ -104,6 +104,12 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
             "is seedpodd running there, and is its port (listenAddress) open for this machine?"
         }
         Error::Tls { source, .. } => tls_hint(&source.to_string()),
+        // With TLS 1.3 the node judges the client's certificate after the client has begun to send, and what it says
+        // of it can be lost with the connection.
+        Error::Broken { endpoint, .. } if endpoint.to_string().starts_with("https") => {
+            "if it happens again: perhaps the node refused the client's certificate, which must come from the node's \
+             tls.clientCAFile and be in date"
+        }
         Error::Server(server) => match (server.code, client.reason()) {
             (Code::Unauthenticated, _) => {
                 "the node wants a client certificate from its tls.clientCAFile"

@@ -208,7 +208,8 @@ fn a_node_and_a_client_with_these_certificates_talk_to_each_other() {
         .stdout("node/node-1\n");
     connect(&file("ca.crt"), "node-1")
         .code(4)
-        .stderr(contains("hint: the node refused the client's certificate"));
+        // Whether the node's alert arrives before the connection's end is up to the scheduler.
+        .stderr(contains("the node refused the client's certificate"));
     let other = pki();
     connect(
         &other.path().join("ca.crt").display().to_string(),
