@@ -9,7 +9,9 @@ mod tests;
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use seedpod_manifest::{BundleName, Checked, Digest, HostPort, PodKey, Violation, Warning};
+use seedpod_manifest::{
+    BundleName, Checked, Digest, HostPort, NodeName, PodKey, Violation, Warning,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::actor::Command;
@@ -352,6 +354,26 @@ impl NodeHandle {
         self.published.clone().serving()
     }
 
+    /// Takes the bundle away from sandboxes that only look like ours: of a rendered file that somebody copied, or of
+    /// another store. Their uid tells.
+    pub(crate) fn disown_copies(&self, sandboxes: &mut [Sandbox], node: &NodeName) {
+        for sandbox in sandboxes {
+            let made_here = || {
+                let (bundle, digest) = (sandbox.bundle.as_deref()?, sandbox.digest.as_deref()?);
+                let key = PodKey {
+                    namespace: sandbox.namespace.clone(),
+                    name: pod_name(&sandbox.name, node)?.to_owned(),
+                };
+                let uid = self.id.pod_uid(bundle, sandbox.revision?, &key, digest);
+                (uid == sandbox.uid).then_some(())
+            };
+            if made_here().is_none() {
+                sandbox.bundle = None;
+                sandbox.revision = None;
+            }
+        }
+    }
+
     /// Files in the static pod directory that Seedpod does not own, ordered.
     pub(crate) async fn foreign_files(&self) -> io::Result<Vec<String>> {
         let (directory, id, state) = (
@@ -404,10 +426,11 @@ pub(crate) fn sandboxes_of<'a, 'k>(
 ) -> impl Iterator<Item = &'a Sandbox> {
     sandboxes.iter().filter(move |sandbox| {
         sandbox.namespace == key.namespace
-            && sandbox
-                .name
-                .strip_suffix(node.as_str())
-                .and_then(|n| n.strip_suffix('-'))
-                == Some(key.name.as_str())
+            && pod_name(&sandbox.name, node) == Some(key.name.as_str())
     })
+}
+
+/// A static pod's name as in its manifest: the kubelet's name for it without the node's suffix.
+pub(crate) fn pod_name<'a>(of_kubelet: &'a str, node: &NodeName) -> Option<&'a str> {
+    of_kubelet.strip_suffix(node.as_str())?.strip_suffix('-')
 }

@@ -24,6 +24,7 @@ pub(crate) struct Sandbox {
     /// From the annotations that rendering puts on the pod.
     pub(crate) bundle: Option<String>,
     pub(crate) revision: Option<u64>,
+    pub(crate) digest: Option<String>,
     /// The newest attempt of each container.
     pub(crate) containers: Vec<Container>,
 }

@@ -36,11 +36,14 @@ enum Runs {
 }
 
 impl Runs {
-    async fn ask(runtime: Option<&CriRuntime>) -> Self {
+    async fn ask(handle: &NodeHandle, runtime: Option<&CriRuntime>, node: &NodeName) -> Self {
         match runtime {
             None => Self::NotConfigured,
             Some(runtime) => match runtime.sandboxes().await {
-                Ok(sandboxes) => Self::Seen(sandboxes),
+                Ok(mut sandboxes) => {
+                    handle.disown_copies(&mut sandboxes, node);
+                    Self::Seen(sandboxes)
+                }
                 Err(error) => Self::Away(error.root_cause()),
             },
         }
@@ -70,7 +73,7 @@ pub(super) async fn list(
 ) -> (Vec<v1::Pod>, String) {
     // The runtime first: a pod that is committed after it was asked shows as not running yet, which is true or was a
     // moment ago. The other way round, what was just replaced would show as being removed.
-    let runs = Runs::ask(runtime).await;
+    let runs = Runs::ask(handle, runtime, node).await;
     let (state, projections) = (handle.state(), handle.projections());
     let all = entries(&state, &projections, runs.view(), node, only);
     let filter = List::Pods(only.map_or("", BundleName::as_str));
@@ -109,7 +112,7 @@ pub(crate) async fn pods_by_state(
     runtime: Option<&CriRuntime>,
     node: &NodeName,
 ) -> Option<BTreeMap<&'static str, u64>> {
-    let runs = Runs::ask(runtime).await;
+    let runs = Runs::ask(handle, runtime, node).await;
     if let Runs::Away(_) = runs {
         return None;
     }

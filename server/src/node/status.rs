@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::Timestamp;
 use seedpod_manifest::{BundleName, NodeName, PodKey};
 
-use super::{BundlePod, PodProjection, ProjectionPhase, State, sandboxes_of};
+use super::{BundlePod, PodProjection, ProjectionPhase, State, pod_name, sandboxes_of};
 use crate::runtime_cri::{ContainerDetails, ContainerState, Sandbox};
 use spec::Spec;
 
@@ -164,10 +164,7 @@ pub(crate) fn entries<'a>(
 /// The bundle and pod that a sandbox says it is of. `None` when it is not one of Seedpod's on this node.
 fn owner_of(sandbox: &Sandbox, node: &NodeName) -> Option<(BundleName, PodKey)> {
     let bundle = sandbox.bundle.as_deref()?.parse().ok()?;
-    let name = sandbox
-        .name
-        .strip_suffix(node.as_str())?
-        .strip_suffix('-')?;
+    let name = pod_name(&sandbox.name, node)?;
     Some((
         bundle,
         PodKey {

@@ -35,16 +35,17 @@ use crate::{
 struct Played(Arc<Mutex<Vec<Sandbox>>>);
 
 impl Played {
-    fn runs(&self, pods: &[(&str, &str)]) {
-        let sandbox = |(name, uid): &(&str, &str)| Sandbox {
+    fn sandbox(name: &str, uid: &str) -> Sandbox {
+        Sandbox {
             id: format!("sandbox-of-{uid}"),
             namespace: "default".into(),
             name: format!("{name}-node-1"),
-            uid: (*uid).to_owned(),
+            uid: uid.to_owned(),
             ready: true,
             created_at: Timestamp::UNIX_EPOCH,
             bundle: None,
             revision: None,
+            digest: None,
             containers: vec![Container {
                 id: "c".into(),
                 name: "main".into(),
@@ -52,8 +53,12 @@ impl Played {
                 state: ContainerState::Running,
                 image: "x".into(),
             }],
-        };
-        *self.0.lock().expect("not poisoned") = pods.iter().map(sandbox).collect();
+        }
+    }
+
+    fn runs(&self, pods: &[(&str, &str)]) {
+        let sandboxes = pods.iter().map(|(name, uid)| Self::sandbox(name, uid));
+        *self.0.lock().expect("not poisoned") = sandboxes.collect();
     }
 }
 
@@ -668,4 +673,24 @@ async fn without_a_runtime_files_are_projected_and_removals_are_forgotten_at_onc
         .await
         .expect("remove");
     until("gone", || !h.file("a").exists() && h.phase("a").is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_of_a_copied_file_is_not_taken_as_ours() {
+    let h = Harness::new();
+    h.inject("web", &[pod("a", "1")]).await.expect("inject");
+    let state = h.handle().state();
+    let (bundle, ours) = state.pods().next().expect("the pod");
+    let sandbox = |uid: &str| Sandbox {
+        uid: uid.to_owned(),
+        bundle: Some(bundle.name.to_string()),
+        revision: Some(ours.revision),
+        digest: Some(ours.digest.clone()),
+        ..Played::sandbox("a", uid)
+    };
+    let mut sandboxes = [sandbox(&ours.uid), sandbox("made-up")];
+    let node = "node-1".parse().expect("a valid name");
+    h.handle().disown_copies(&mut sandboxes, &node);
+    let bundles: Vec<_> = sandboxes.iter().map(|s| s.bundle.as_deref()).collect();
+    assert_eq!(bundles, [Some("web"), None]);
 }

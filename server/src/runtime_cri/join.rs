@@ -16,6 +16,7 @@ const CONTAINER_NAME: &str = "io.kubernetes.container.name";
 // The annotations that rendering puts on a pod; the kubelet passes them on to the sandbox.
 const BUNDLE: &str = "seedpod.dev/bundle";
 const REVISION: &str = "seedpod.dev/revision";
+const DIGEST: &str = "seedpod.dev/digest";
 
 /// Joins the two lists. What has not the kubelet's labels was not made by a kubelet, and is left out.
 pub(super) fn sandboxes(
@@ -43,6 +44,7 @@ pub(super) fn sandboxes(
                     .annotations
                     .get(REVISION)
                     .and_then(|text| text.parse().ok()),
+                digest: pod.annotations.remove(DIGEST),
                 containers: newest(containers),
                 id: pod.id,
             })

@@ -66,6 +66,7 @@ fn sandbox(uid: &str, ready: bool, containers: &[(&str, ContainerState)]) -> San
         created_at: Timestamp::UNIX_EPOCH,
         bundle: Some("app".to_owned()),
         revision: Some(if uid == OLD { 1 } else { 2 }),
+        digest: None,
         containers: containers
             .iter()
             .map(|(name, state)| Container {
