@@ -5,28 +5,42 @@ use std::{
     io::{self, IsTerminal},
 };
 
-use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt};
+use tracing_subscriber::{
+    Layer as _, Registry,
+    filter::{LevelFilter, Targets},
+    fmt,
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 use crate::config::{Log, LogFormat, LogLevel};
 
 /// Begins to log. `RUST_LOG` overrides the level.
 pub(crate) fn init_logging(log: Log) {
-    let filter = EnvFilter::builder()
-        .with_default_directive(level(log.level).into())
-        .from_env_lossy();
-    let builder = fmt().with_env_filter(filter).with_writer(io::stderr);
-    match log.format {
-        LogFormat::Json => builder.json().flatten_event(true).init(),
+    let given = env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
+    // Levels by target are all that is needed. EnvFilter's matching of fields costs two regex crates of memory.
+    let parsed = given.as_deref().map(str::parse::<Targets>);
+    let filter = match &parsed {
+        Some(Ok(targets)) => targets.clone(),
+        Some(Err(_)) | None => Targets::new().with_default(level(log.level)),
+    };
+    let layer = fmt::layer().with_writer(io::stderr);
+    let layer = match log.format {
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
         LogFormat::Text => {
             let colour = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none();
-            let builder = builder.with_ansi(colour).with_target(false);
+            let layer = layer.with_ansi(colour).with_target(false);
             // journald has a clock of its own.
             if goes_to_journal() {
-                builder.without_time().init();
+                layer.without_time().boxed()
             } else {
-                builder.init();
+                layer.boxed()
             }
         }
+    };
+    Registry::default().with(layer.with_filter(filter)).init();
+    if let Some(Err(error)) = parsed {
+        tracing::warn!(%error, "RUST_LOG is not understood; the configured level holds");
     }
 }
 

@@ -24,8 +24,6 @@ const FIRST_NUDGE_OF_NEW: Duration = Duration::from_secs(2);
 const EAGER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(2000));
 /// While the old pod still runs (its grace period is its own), nudges only keep the new one from being forgotten.
 const NUDGE_WHILE_OLD_RUNS: Duration = Duration::from_millis(500);
-/// The longest time between two nudges.
-const SLOWEST_NUDGE: Duration = Duration::from_secs(2);
 
 /// How long after a failed write it is tried again, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
@@ -479,13 +477,17 @@ impl Written {
 
     fn nudged(&mut self, now: Instant) {
         self.nudges += 1;
-        let grown = EAGER.0.mul_f64(1.15_f64.powf(self.nudges.min(30) as f64));
+        let grown = EAGER.0
+            * u32::try_from(self.nudges / 4)
+                .unwrap_or(u32::MAX)
+                .clamp(1, 20);
+        // Then less and less often, up to every two seconds.
         let delay = if now < self.eager_until {
             EAGER.0
         } else if self.old_runs {
             NUDGE_WHILE_OLD_RUNS
         } else {
-            grown.min(SLOWEST_NUDGE)
+            grown
         };
         self.next_nudge = now + delay;
     }
