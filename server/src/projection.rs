@@ -2,7 +2,8 @@
 //!
 //! One task (`task`) owns the directory. It is level-triggered: whatever wakes it (a new state, a change in the
 //! directory, a deadline), it compares what is demanded with what is there and with what runs, and does what is
-//! missing. `board` is the pure part that decides; `directory` reads and writes; `drift` watches with inotify.
+//! missing. `board` is the pure part that decides, `nudge` its rule for asking the kubelet to try again; `directory`
+//! reads and writes; `drift` watches with inotify.
 //!
 //! What holds at each instant, also after a crash: a demanded pod that was projected has a whole file, the old one or
 //! the new one; a foreign file is never touched; the directory itself is never renamed or made anew.
@@ -10,6 +11,7 @@
 mod board;
 mod directory;
 mod drift;
+mod nudge;
 mod task;
 #[cfg(test)]
 mod tests;

@@ -8,22 +8,14 @@ use std::{
 
 use seedpod_manifest::{BundleName, Digest, HostPort, NodeName, PodKey, nudge};
 
-use super::directory::{Work, Write};
+use super::{
+    directory::{Work, Write},
+    nudge::Written,
+};
 use crate::{
     node::{PodProjection, ProjectionPhase, State, sandboxes_of},
     runtime_cri::Sandbox,
 };
-
-/// The first nudge of a pod that replaces another: the kubelet has then begun to stop the old one.
-const FIRST_NUDGE: Duration = Duration::from_millis(150);
-/// The first nudge of a pod that replaces nothing. A container starts within 0.3 s; a nudge helps only if the kubelet
-/// still has a worker for an earlier pod of the same name.
-const FIRST_NUDGE_OF_NEW: Duration = Duration::from_secs(2);
-/// The time between nudges while the kubelet may be ready for the new pod at any moment: at first, and again when the old
-/// one has stopped. The kubelet notices that with its next relist, a second later at most.
-const EAGER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(2000));
-/// While the old pod still runs (its grace period is its own), nudges only keep the new one from being forgotten.
-const NUDGE_WHILE_OLD_RUNS: Duration = Duration::from_millis(500);
 
 /// How long after a failed write it is tried again, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
@@ -62,19 +54,6 @@ struct Entry {
     error: Option<String>,
     /// Somebody changed the file, and it is to stay so.
     left: bool,
-}
-
-/// A demand whose file is there.
-#[derive(Debug)]
-struct Written {
-    at: Instant,
-    confirmed: bool,
-    /// Whether there was a pod of this name before.
-    replaces: bool,
-    old_runs: bool,
-    nudges: u64,
-    next_nudge: Instant,
-    eager_until: Instant,
 }
 
 /// All file names of ours.
@@ -242,11 +221,11 @@ impl Board {
             let (Some(demand), Some(written)) = (&entry.demand, &mut entry.written) else {
                 continue;
             };
-            if !written.wants_nudge(self.nudge_for, self.has_runtime) || written.next_nudge > now {
+            let due = written.next_nudge(self.nudge_for, self.has_runtime);
+            if due.is_none_or(|at| at > now) {
                 continue;
             }
-            written.nudged(now);
-            let content = nudge(&demand.rendered, written.nudges);
+            let content = nudge(&demand.rendered, written.nudged(now));
             work.write.push(Write {
                 file: file.clone(),
                 content,
@@ -306,14 +285,9 @@ impl Board {
                 runs || (on_disk && !demanded)
             });
             if let (Some(demand), Some(written)) = (&entry.demand, &mut entry.written) {
-                let old_runs = !entry.leaving.is_empty();
-                if written.old_runs && !old_runs {
-                    written.eager_until = asked + EAGER.1;
-                    written.next_nudge = written.next_nudge.min(asked + EAGER.0);
-                }
-                written.old_runs = old_runs;
-                written.confirmed |= sandboxes_of(sandboxes, &demand.key, &self.node)
+                let confirmed = sandboxes_of(sandboxes, &demand.key, &self.node)
                     .any(|sandbox| sandbox.uid == demand.uid);
+                written.observe(!entry.leaving.is_empty(), confirmed, asked);
             }
         }
         self.forget();
@@ -326,7 +300,7 @@ impl Board {
                 || entry
                     .written
                     .as_ref()
-                    .is_some_and(|written| !written.confirmed)
+                    .is_some_and(|written| !written.is_confirmed())
         });
         waiting.map(|entry| entry.touched.unwrap_or(now)).max()
     }
@@ -337,7 +311,7 @@ impl Board {
             !entry.leaving.is_empty()
                 || entry.error.is_some()
                 || (entry.demand.is_some() && entry.written.is_none())
-                || (self.has_runtime && entry.written.as_ref().is_some_and(|w| !w.confirmed))
+                || (self.has_runtime && entry.written.as_ref().is_some_and(|w| !w.is_confirmed()))
         };
         self.entries.values().filter(open).count()
     }
@@ -347,9 +321,7 @@ impl Board {
         let retries = self.entries.values().filter_map(|entry| entry.retry_at);
         let nudges = self.entries.values().filter_map(|entry| {
             let written = entry.written.as_ref()?;
-            written
-                .wants_nudge(self.nudge_for, self.has_runtime)
-                .then_some(written.next_nudge)
+            written.next_nudge(self.nudge_for, self.has_runtime)
         });
         retries.chain(nudges).min()
     }
@@ -362,7 +334,7 @@ impl Board {
             if let Some(demand) = &entry.demand {
                 let phase = match &entry.written {
                     None => ProjectionPhase::Pending,
-                    Some(written) if written.confirmed => ProjectionPhase::Confirmed,
+                    Some(written) if written.is_confirmed() => ProjectionPhase::Confirmed,
                     Some(_) if !entry.leaving.is_empty() => ProjectionPhase::Replacing,
                     Some(_) => ProjectionPhase::Written,
                 };
@@ -447,48 +419,5 @@ impl Entry {
                 self.error = Some(error);
             }
         }
-    }
-}
-
-impl Written {
-    fn new(now: Instant, replaces: bool) -> Self {
-        let first = if replaces {
-            FIRST_NUDGE
-        } else {
-            FIRST_NUDGE_OF_NEW
-        };
-        Self {
-            at: now,
-            confirmed: false,
-            replaces,
-            old_runs: replaces,
-            nudges: 0,
-            next_nudge: now + first,
-            eager_until: now + if replaces { EAGER.1 } else { Duration::ZERO },
-        }
-    }
-
-    fn wants_nudge(&self, nudge_for: Duration, has_runtime: bool) -> bool {
-        // Without a runtime nothing is ever confirmed, and a pod that replaces nothing starts by itself.
-        !self.confirmed
-            && (has_runtime || self.replaces)
-            && self.next_nudge.duration_since(self.at) <= nudge_for
-    }
-
-    fn nudged(&mut self, now: Instant) {
-        self.nudges += 1;
-        let grown = EAGER.0
-            * u32::try_from(self.nudges / 4)
-                .unwrap_or(u32::MAX)
-                .clamp(1, 20);
-        // Then less and less often, up to every two seconds.
-        let delay = if now < self.eager_until {
-            EAGER.0
-        } else if self.old_runs {
-            NUDGE_WHILE_OLD_RUNS
-        } else {
-            grown
-        };
-        self.next_nudge = now + delay;
     }
 }
