@@ -17,7 +17,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const SHORTEST_LOOK: Duration = Duration::from_secs(1);
 
 /// The longest pause between two looks.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 type Progress<'a> = Box<dyn FnMut(&[Pod]) + Send + 'a>;
 
