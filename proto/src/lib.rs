@@ -26,6 +26,17 @@ pub mod cri {
     include!("generated/runtime.v1.rs");
 }
 
+/// The part of the kubelet's Pods API that the daemon calls: package `v1alpha1`, with the little of a Pod that is read.
+#[allow(
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    clippy::pedantic
+)]
+pub mod kubelet {
+    include!("generated/v1alpha1.rs");
+}
+
 /// The encoded `google.protobuf.FileDescriptorSet` of `seedpod.v1`, with comments, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/seedpod.v1.binpb");
 

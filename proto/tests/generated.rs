@@ -6,7 +6,12 @@ use std::{env, fs, path::Path};
 
 use prost::Message as _;
 
-const FILES: &[&str] = &["seedpod.v1.rs", "runtime.v1.rs", "seedpod.v1.binpb"];
+const FILES: &[&str] = &[
+    "seedpod.v1.rs",
+    "runtime.v1.rs",
+    "v1alpha1.rs",
+    "seedpod.v1.binpb",
+];
 
 fn generate(root: &Path, out: &Path) {
     let compile = |files: &[&str]| {
@@ -28,13 +33,14 @@ fn generate(root: &Path, out: &Path) {
         .compile_fds(api)
         .expect("generate seedpod.v1");
 
-    let cri = compile(&["runtime/v1/cri.proto"]);
-    tonic_prost_build::configure()
-        // The server side is for the fake runtimes of tests.
-        .build_server(true)
-        .out_dir(out)
-        .compile_fds(cri)
-        .expect("generate runtime.v1");
+    // The server sides are for the fake runtimes and kubelets of tests.
+    for file in ["runtime/v1/cri.proto", "kubelet/v1alpha1/pods.proto"] {
+        tonic_prost_build::configure()
+            .build_server(true)
+            .out_dir(out)
+            .compile_fds(compile(&[file]))
+            .unwrap_or_else(|error| panic!("generate {file}: {error}"));
+    }
 }
 
 #[test]

@@ -26,6 +26,96 @@ pub struct InjectPodsRequest {
     /// What happens to a field that Kubernetes' Pod does not have.
     #[prost(enumeration = "FieldValidation", tag = "6")]
     pub field_validation: i32,
+    /// When set, the new revision is on trial: unless it is confirmed in time, the node itself goes back to the last good
+    /// revision. Images that are neither on the node nor can be pulled fail the request with FAILED_PRECONDITION, and
+    /// nothing changes.
+    #[prost(message, optional, tag = "7")]
+    pub trial: ::core::option::Option<Trial>,
+}
+/// Trial says when a revision is undone.
+///
+/// The node goes back to the last good revision (the newest one before it that was ready as a whole or was confirmed; if
+/// none was, the one that was active before; if there was none, the bundle is removed) when the time is over, or at once
+/// when a container of the revision has ended too often (`trial.maxCrashes` in the daemon's configuration), and needs
+/// no client for that. Time is that of the node's boot clock, so that setting the clock changes nothing. A reboot of the
+/// node ends the trial: how long the node was off is not known, and the new revision may have been the cause.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Trial {
+    /// How long the revision has until it must be confirmed: 1 s to 24 h. Required.
+    #[prost(message, optional, tag = "1")]
+    pub timeout: ::core::option::Option<::prost_types::Duration>,
+    /// What confirms it.
+    #[prost(enumeration = "TrialConfirmation", tag = "2")]
+    pub confirmation: i32,
+}
+/// TrialStatus tells how a trial stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TrialStatus {
+    /// How it stands.
+    #[prost(enumeration = "trial_status::State", tag = "1")]
+    pub state: i32,
+    /// As asked for.
+    #[prost(message, optional, tag = "2")]
+    pub timeout: ::core::option::Option<::prost_types::Duration>,
+    /// As asked for.
+    #[prost(enumeration = "TrialConfirmation", tag = "3")]
+    pub confirmation: i32,
+    /// How much time is left. Only while it is pending.
+    #[prost(message, optional, tag = "4")]
+    pub remaining: ::core::option::Option<::prost_types::Duration>,
+    /// The revision that the node goes back to; 0 means that the bundle is removed. Only while it is pending.
+    #[prost(uint64, tag = "5")]
+    pub fallback_revision: u64,
+}
+/// Nested message and enum types in `TrialStatus`.
+pub mod trial_status {
+    /// How a trial stands.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum State {
+        /// Never sent.
+        Unspecified = 0,
+        /// It is neither confirmed nor over.
+        Pending = 1,
+        /// The revision stays.
+        Confirmed = 2,
+        /// The node went back to another revision, or another one was injected.
+        Over = 3,
+    }
+    impl State {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "STATE_UNSPECIFIED",
+                Self::Pending => "PENDING",
+                Self::Confirmed => "CONFIRMED",
+                Self::Over => "OVER",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "STATE_UNSPECIFIED" => Some(Self::Unspecified),
+                "PENDING" => Some(Self::Pending),
+                "CONFIRMED" => Some(Self::Confirmed),
+                "OVER" => Some(Self::Over),
+                _ => None,
+            }
+        }
+    }
 }
 /// InjectPodsResponse tells what the request did, or with validate_only what it would do.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -145,6 +235,34 @@ pub struct Bundle {
     /// The pods, ordered by namespace and name.
     #[prost(message, repeated, tag = "6")]
     pub pods: ::prost::alloc::vec::Vec<BundlePod>,
+    /// What runs of it. Only from GetBundle and ListBundles.
+    #[prost(message, optional, tag = "7")]
+    pub status: ::core::option::Option<BundleStatus>,
+    /// The newest revision that was ready as a whole, or was confirmed; 0 when none was.
+    #[prost(uint64, tag = "8")]
+    pub last_good_revision: u64,
+    /// How the active revision's trial stands. Not set when it is none.
+    #[prost(message, optional, tag = "9")]
+    pub trial: ::core::option::Option<TrialStatus>,
+}
+/// BundleStatus is what runs of a bundle.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BundleStatus {
+    /// How far it has come.
+    #[prost(enumeration = "BundleState", tag = "1")]
+    pub state: i32,
+    /// One sentence for people: which pod it waits for and why.
+    #[prost(string, tag = "2")]
+    pub message: ::prost::alloc::string::String,
+    /// How many of the demanded pods are ready.
+    #[prost(uint32, tag = "3")]
+    pub ready_pods: u32,
+    /// The lowest wave that is not ready. Not set when all are.
+    #[prost(uint32, optional, tag = "4")]
+    pub wave: ::core::option::Option<u32>,
+    /// The pods as ListPods tells them. Only from GetBundle.
+    #[prost(message, repeated, tag = "5")]
+    pub pods: ::prost::alloc::vec::Vec<Pod>,
 }
 /// BundlePod is a pod as a bundle holds it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -167,6 +285,10 @@ pub struct BundlePod {
     /// The name of the pod's file in the static pod directory.
     #[prost(string, tag = "6")]
     pub file: ::prost::alloc::string::String,
+    /// From the annotation `seedpod.dev/wave`: the pods of a wave are started when those of all lower ones are ready, and
+    /// stopped when those of all higher ones have stopped. 0 when the pod has no such annotation.
+    #[prost(uint32, tag = "7")]
+    pub wave: u32,
 }
 /// GetBundleRequest names a bundle.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -277,6 +399,12 @@ pub struct Pod {
     /// The containers that the runtime has for this pod: the newest attempt of each, ordered as in the manifest.
     #[prost(message, repeated, tag = "12")]
     pub containers: ::prost::alloc::vec::Vec<Container>,
+    /// Since when the pod has been in this state, as far as this daemon has seen.
+    #[prost(message, optional, tag = "13")]
+    pub state_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// The pod's wave; see BundlePod.
+    #[prost(uint32, tag = "14")]
+    pub wave: u32,
 }
 /// Container is one container of a pod, as the runtime reports it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -305,9 +433,40 @@ pub struct Container {
     /// The runtime's word for why it is in this state, for example "Completed", "Error", "OOMKilled". May be empty.
     #[prost(string, tag = "8")]
     pub reason: ::prost::alloc::string::String,
+    /// When it ended. Only for EXITED.
+    #[prost(message, optional, tag = "9")]
+    pub finish_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// What the runtime adds to the reason. May be empty.
+    #[prost(string, tag = "10")]
+    pub message: ::prost::alloc::string::String,
+    /// The id of the image that it was made from.
+    #[prost(string, tag = "11")]
+    pub image_id: ::prost::alloc::string::String,
+    /// Whether it runs and its startup and readiness probes pass.
+    #[prost(bool, tag = "12")]
+    pub ready: bool,
+    /// What its probes say, for people: the last failure. Empty when they pass or there are none.
+    #[prost(string, tag = "13")]
+    pub probe_message: ::prost::alloc::string::String,
+    /// How the attempt before this one ended. Not set when there was none, or nothing is left of it.
+    #[prost(message, optional, tag = "14")]
+    pub last_termination: ::core::option::Option<container::Termination>,
 }
 /// Nested message and enum types in `Container`.
 pub mod container {
+    /// Termination is the end of a container.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Termination {
+        /// The exit code.
+        #[prost(int32, tag = "1")]
+        pub exit_code: i32,
+        /// The runtime's word for it, for example "Error" or "OOMKilled". May be empty.
+        #[prost(string, tag = "2")]
+        pub reason: ::prost::alloc::string::String,
+        /// When it ended.
+        #[prost(message, optional, tag = "3")]
+        pub finish_time: ::core::option::Option<::prost_types::Timestamp>,
+    }
     /// What the runtime says of a container.
     #[derive(
         Clone,
@@ -360,6 +519,400 @@ pub mod container {
         }
     }
 }
+/// WatchPodsRequest says which pods to watch.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchPodsRequest {
+    /// Only the pods of this bundle. Empty: all pods that Seedpod owns.
+    #[prost(string, tag = "1")]
+    pub bundle: ::prost::alloc::string::String,
+}
+/// WatchPodsResponse is the whole, or a change of it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchPodsResponse {
+    /// Whether `pods` is all there is: a pod that is not in it does not exist. True in the first answer.
+    #[prost(bool, tag = "1")]
+    pub whole: bool,
+    /// All pods, or those that have changed, ordered by bundle, namespace and name.
+    #[prost(message, repeated, tag = "2")]
+    pub pods: ::prost::alloc::vec::Vec<Pod>,
+    /// The pods that are gone since the last answer.
+    #[prost(message, repeated, tag = "3")]
+    pub removed: ::prost::alloc::vec::Vec<PodReference>,
+}
+/// PodReference names a pod of a bundle.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PodReference {
+    /// The bundle.
+    #[prost(string, tag = "1")]
+    pub bundle: ::prost::alloc::string::String,
+    /// The pod's namespace.
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    /// The pod's name as in the manifest.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+}
+/// GetPodLogsRequest says whose lines to send, and which.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetPodLogsRequest {
+    /// The pod's namespace. Empty: "default".
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// The pod's name as in the manifest, or as the kubelet calls it. Required.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Only this container, init containers included. Empty: all of them, merged by time.
+    #[prost(string, tag = "3")]
+    pub container: ::prost::alloc::string::String,
+    /// Go on with what is written from now on, also by containers that are started later, until the client goes away or
+    /// the pod is gone from the node.
+    #[prost(bool, tag = "4")]
+    pub follow: bool,
+    /// Only the last so many lines of each container; unset: all that are there.
+    #[prost(int64, optional, tag = "5")]
+    pub tail_lines: ::core::option::Option<i64>,
+    /// Only lines that were written at or after this time.
+    #[prost(message, optional, tag = "6")]
+    pub since_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Only lines that were written within this time before now. Not together with since_time.
+    #[prost(message, optional, tag = "7")]
+    pub since: ::core::option::Option<::prost_types::Duration>,
+    /// The attempt before the current one of each container. Not together with follow.
+    #[prost(bool, tag = "8")]
+    pub previous: bool,
+}
+/// GetPodLogsResponse is some lines, ordered by time.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetPodLogsResponse {
+    /// The lines. Never empty.
+    #[prost(message, repeated, tag = "1")]
+    pub lines: ::prost::alloc::vec::Vec<LogLine>,
+}
+/// LogLine is one line that a container has written.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogLine {
+    /// When the runtime got it.
+    #[prost(message, optional, tag = "1")]
+    pub time: ::core::option::Option<::prost_types::Timestamp>,
+    /// The container's name.
+    #[prost(string, tag = "2")]
+    pub container: ::prost::alloc::string::String,
+    /// The container's attempt: 0 for the first, as in the name of its log file.
+    #[prost(uint32, tag = "3")]
+    pub restart_count: u32,
+    /// Where it was written to.
+    #[prost(enumeration = "log_line::Stream", tag = "4")]
+    pub stream: i32,
+    /// The line without its end. What is not UTF-8 is shown as U+FFFD. Pieces of a long line are put together again, up
+    /// to 1 MiB; a longer one is sent in pieces.
+    #[prost(string, tag = "5")]
+    pub text: ::prost::alloc::string::String,
+    /// Whether the line goes on in the next one of this container and stream.
+    #[prost(bool, tag = "6")]
+    pub partial: bool,
+}
+/// Nested message and enum types in `LogLine`.
+pub mod log_line {
+    /// Where a container writes to.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Stream {
+        /// Never sent.
+        Unspecified = 0,
+        /// Standard output.
+        Stdout = 1,
+        /// Standard error.
+        Stderr = 2,
+    }
+    impl Stream {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "STREAM_UNSPECIFIED",
+                Self::Stdout => "STDOUT",
+                Self::Stderr => "STDERR",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "STREAM_UNSPECIFIED" => Some(Self::Unspecified),
+                "STDOUT" => Some(Self::Stdout),
+                "STDERR" => Some(Self::Stderr),
+                _ => None,
+            }
+        }
+    }
+}
+/// Event is something that has happened on the node.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Event {
+    /// Its number: 1, 2, 3, ...
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
+    /// When it was recorded.
+    #[prost(message, optional, tag = "2")]
+    pub time: ::core::option::Option<::prost_types::Timestamp>,
+    /// What has happened.
+    #[prost(enumeration = "EventType", tag = "3")]
+    pub r#type: i32,
+    /// The bundle that it is about. Empty when it is about none.
+    #[prost(string, tag = "4")]
+    pub bundle: ::prost::alloc::string::String,
+    /// The revision of the bundle.
+    #[prost(uint64, tag = "5")]
+    pub revision: u64,
+    /// The namespace of the pod that it is about. Empty when it is about none.
+    #[prost(string, tag = "6")]
+    pub namespace: ::prost::alloc::string::String,
+    /// The name of that pod as in the manifest.
+    #[prost(string, tag = "7")]
+    pub name: ::prost::alloc::string::String,
+    /// One sentence for people.
+    #[prost(string, tag = "8")]
+    pub message: ::prost::alloc::string::String,
+    /// Who did it: the name in the client's certificate, or the local user. Empty when nobody asked for it.
+    #[prost(string, tag = "9")]
+    pub client: ::prost::alloc::string::String,
+}
+/// WatchEventsRequest says which events to send.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchEventsRequest {
+    /// Only events after this number; 0 means from the very first. Unset: from the oldest one that is left.
+    #[prost(uint64, optional, tag = "1")]
+    pub after_sequence: ::core::option::Option<u64>,
+    /// Only events of this bundle. Their numbers have gaps then.
+    #[prost(string, tag = "2")]
+    pub bundle: ::prost::alloc::string::String,
+    /// End with OK when all events that there are now were sent.
+    #[prost(bool, tag = "3")]
+    pub until_now: bool,
+}
+/// WatchEventsResponse is some events.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchEventsResponse {
+    /// Ordered by number. Never empty.
+    #[prost(message, repeated, tag = "1")]
+    pub events: ::prost::alloc::vec::Vec<Event>,
+}
+/// Revision is one immutable content of a bundle.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Revision {
+    /// The bundle.
+    #[prost(string, tag = "1")]
+    pub bundle: ::prost::alloc::string::String,
+    /// Its number.
+    #[prost(uint64, tag = "2")]
+    pub revision: u64,
+    /// As Bundle.digest.
+    #[prost(string, tag = "3")]
+    pub digest: ::prost::alloc::string::String,
+    /// When it was committed.
+    #[prost(message, optional, tag = "4")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Where it comes from.
+    #[prost(enumeration = "revision::Origin", tag = "5")]
+    pub origin: i32,
+    /// The revision whose content it took over. 0 unless it is a rollback to one.
+    #[prost(uint64, tag = "6")]
+    pub source_revision: u64,
+    /// Why the node went back. Only for TRIAL_FAILED.
+    #[prost(string, tag = "7")]
+    pub reason: ::prost::alloc::string::String,
+    /// Whether it is the active one.
+    #[prost(bool, tag = "8")]
+    pub active: bool,
+    /// Whether all its pods were ready at the same time once, or it was confirmed.
+    #[prost(bool, tag = "9")]
+    pub good: bool,
+    /// Its trial. Not set when it was none.
+    #[prost(message, optional, tag = "10")]
+    pub trial: ::core::option::Option<TrialStatus>,
+    /// The pods, ordered by namespace and name.
+    #[prost(message, repeated, tag = "11")]
+    pub pods: ::prost::alloc::vec::Vec<BundlePod>,
+    /// The pods' manifests as YAML, in the order of `pods`, without what Seedpod adds. Only from GetRevision. The values of
+    /// literal environment variables whose name suggests a secret are masked unless `show_secrets` is set.
+    #[prost(string, repeated, tag = "12")]
+    pub manifests: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Nested message and enum types in `Revision`.
+pub mod revision {
+    /// Where a revision comes from.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Origin {
+        /// Never sent.
+        Unspecified = 0,
+        /// From InjectPods.
+        Injected = 1,
+        /// From RollbackBundle.
+        RolledBack = 2,
+        /// The node itself went back, because a trial failed.
+        TrialFailed = 3,
+        /// From RemoveBundle: it has no pods.
+        Removed = 4,
+    }
+    impl Origin {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "ORIGIN_UNSPECIFIED",
+                Self::Injected => "INJECTED",
+                Self::RolledBack => "ROLLED_BACK",
+                Self::TrialFailed => "TRIAL_FAILED",
+                Self::Removed => "REMOVED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "ORIGIN_UNSPECIFIED" => Some(Self::Unspecified),
+                "INJECTED" => Some(Self::Injected),
+                "ROLLED_BACK" => Some(Self::RolledBack),
+                "TRIAL_FAILED" => Some(Self::TrialFailed),
+                "REMOVED" => Some(Self::Removed),
+                _ => None,
+            }
+        }
+    }
+}
+/// ListRevisionsRequest names a bundle.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListRevisionsRequest {
+    /// The bundle's name. Required.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// ListRevisionsResponse is all kept revisions.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListRevisionsResponse {
+    /// Newest first.
+    #[prost(message, repeated, tag = "1")]
+    pub revisions: ::prost::alloc::vec::Vec<Revision>,
+}
+/// GetRevisionRequest names a revision.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetRevisionRequest {
+    /// The bundle's name. Required.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The revision; 0 means the active one.
+    #[prost(uint64, tag = "2")]
+    pub revision: u64,
+    /// Do not mask what may be secret. Needs the role seedpod:admin, and is audited.
+    #[prost(bool, tag = "3")]
+    pub show_secrets: bool,
+}
+/// RollbackBundleRequest says which bundle goes back, and where to.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RollbackBundleRequest {
+    /// The bundle's name. Required.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The revision to go back to. 0 means the last good one before the active revision, or the one before the active
+    /// revision when none was good.
+    #[prost(uint64, tag = "2")]
+    pub to_revision: u64,
+    /// As in InjectPodsRequest.
+    #[prost(uint64, optional, tag = "3")]
+    pub expected_revision: ::core::option::Option<u64>,
+    /// As in InjectPodsRequest.
+    #[prost(string, tag = "4")]
+    pub request_id: ::prost::alloc::string::String,
+    /// As in InjectPodsRequest.
+    #[prost(bool, tag = "5")]
+    pub validate_only: bool,
+}
+/// RollbackBundleResponse tells what the request did, or with validate_only what it would do.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RollbackBundleResponse {
+    /// The bundle after the request.
+    #[prost(message, optional, tag = "1")]
+    pub bundle: ::core::option::Option<Bundle>,
+    /// As in InjectPodsResponse.
+    #[prost(message, repeated, tag = "2")]
+    pub changes: ::prost::alloc::vec::Vec<PodChange>,
+    /// The revision whose content is active again.
+    #[prost(uint64, tag = "3")]
+    pub source_revision: u64,
+}
+/// ConfirmRevisionRequest names the revision to confirm.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConfirmRevisionRequest {
+    /// The bundle's name. Required.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The revision that is on trial. Required.
+    #[prost(uint64, tag = "2")]
+    pub revision: u64,
+}
+/// ConfirmRevisionResponse is the confirmed revision.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ConfirmRevisionResponse {
+    /// Without its manifests.
+    #[prost(message, optional, tag = "1")]
+    pub revision: ::core::option::Option<Revision>,
+}
+/// TrialConfirmation says what confirms a revision that is on trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TrialConfirmation {
+    /// The same as TRIAL_CONFIRMATION_READINESS.
+    Unspecified = 0,
+    /// The revision is confirmed when all its pods are ready at the same time, or by ConfirmRevision.
+    Readiness = 1,
+    /// Only ConfirmRevision confirms it.
+    Explicit = 2,
+}
+impl TrialConfirmation {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TRIAL_CONFIRMATION_UNSPECIFIED",
+            Self::Readiness => "TRIAL_CONFIRMATION_READINESS",
+            Self::Explicit => "TRIAL_CONFIRMATION_EXPLICIT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TRIAL_CONFIRMATION_UNSPECIFIED" => Some(Self::Unspecified),
+            "TRIAL_CONFIRMATION_READINESS" => Some(Self::Readiness),
+            "TRIAL_CONFIRMATION_EXPLICIT" => Some(Self::Explicit),
+            _ => None,
+        }
+    }
+}
 /// FieldValidation says what happens to fields that are unknown to this version of Seedpod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -393,6 +946,47 @@ impl FieldValidation {
         }
     }
 }
+/// BundleState tells how far a bundle has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum BundleState {
+    /// Never sent.
+    Unspecified = 0,
+    /// Each pod is ready, and nothing of an earlier revision runs any more.
+    Ready = 1,
+    /// Some pods are not ready yet.
+    Progressing = 2,
+    /// A pod has failed or was refused, or a wave did not get ready in its time.
+    Failed = 3,
+    /// What runs is not known.
+    Unknown = 4,
+}
+impl BundleState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "BUNDLE_STATE_UNSPECIFIED",
+            Self::Ready => "BUNDLE_STATE_READY",
+            Self::Progressing => "BUNDLE_STATE_PROGRESSING",
+            Self::Failed => "BUNDLE_STATE_FAILED",
+            Self::Unknown => "BUNDLE_STATE_UNKNOWN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "BUNDLE_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "BUNDLE_STATE_READY" => Some(Self::Ready),
+            "BUNDLE_STATE_PROGRESSING" => Some(Self::Progressing),
+            "BUNDLE_STATE_FAILED" => Some(Self::Failed),
+            "BUNDLE_STATE_UNKNOWN" => Some(Self::Unknown),
+            _ => None,
+        }
+    }
+}
 /// PodState tells how far a pod has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -403,9 +997,10 @@ pub enum PodState {
     Committed = 1,
     /// The file is in the static pod directory; the runtime has nothing of the pod yet.
     Projected = 2,
-    /// The runtime has the pod's sandbox; not all of its containers run.
+    /// The runtime has the pod's sandbox; not all of its containers run. Also: the kubelet has had the file for longer than
+    /// `readiness.refusedAfter`, and there is no sandbox, for a reason that may pass.
     Starting = 3,
-    /// All containers run (or, where the restart policy lets them end, have ended with exit code 0).
+    /// All containers run, and a startup or readiness probe has not said anything yet.
     Running = 4,
     /// A container has ended and is not running again yet.
     Failed = 5,
@@ -415,6 +1010,13 @@ pub enum PodState {
     Removing = 7,
     /// The runtime cannot be asked, or none is configured: what runs is not known. It does not mean that nothing runs.
     Unknown = 8,
+    /// All containers run and their probes pass; a container without probes is ready when it runs, and one whose restart
+    /// policy lets it end is when it has ended with exit code 0.
+    Ready = 9,
+    /// All containers run, and a startup or readiness probe fails.
+    NotReady = 10,
+    /// The kubelet has rejected the pod, or has not made a sandbox for it within `readiness.refusedAfter`.
+    Refused = 11,
 }
 impl PodState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -432,6 +1034,9 @@ impl PodState {
             Self::Replacing => "POD_STATE_REPLACING",
             Self::Removing => "POD_STATE_REMOVING",
             Self::Unknown => "POD_STATE_UNKNOWN",
+            Self::Ready => "POD_STATE_READY",
+            Self::NotReady => "POD_STATE_NOT_READY",
+            Self::Refused => "POD_STATE_REFUSED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -446,6 +1051,110 @@ impl PodState {
             "POD_STATE_REPLACING" => Some(Self::Replacing),
             "POD_STATE_REMOVING" => Some(Self::Removing),
             "POD_STATE_UNKNOWN" => Some(Self::Unknown),
+            "POD_STATE_READY" => Some(Self::Ready),
+            "POD_STATE_NOT_READY" => Some(Self::NotReady),
+            "POD_STATE_REFUSED" => Some(Self::Refused),
+            _ => None,
+        }
+    }
+}
+/// EventType tells what has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum EventType {
+    /// Never sent.
+    Unspecified = 0,
+    /// A revision was committed by InjectPods.
+    Injected = 1,
+    /// A bundle was removed.
+    Removed = 2,
+    /// A revision was committed by RollbackBundle, or by the node itself at the end of a trial.
+    RolledBack = 3,
+    /// A trial has ended well: by ConfirmRevision or by readiness.
+    Confirmed = 4,
+    /// A trial has failed; the rollback follows.
+    TrialFailed = 5,
+    /// A pod's file was written into the static pod directory.
+    PodProjected = 6,
+    /// All containers of a pod run.
+    PodStarted = 7,
+    /// A pod has become ready.
+    PodReady = 8,
+    /// A pod that was ready is so no more, though its containers run.
+    PodNotReady = 9,
+    /// A container of a pod has ended and should not have.
+    PodFailed = 10,
+    /// The kubelet will not start a pod.
+    PodRefused = 11,
+    /// A pod that is no longer demanded has stopped.
+    PodStopped = 12,
+    /// Somebody else changed or removed a file of Seedpod's.
+    Drift = 13,
+    /// Such a file was put right.
+    Repaired = 14,
+    /// A wave did not get ready in its time; the waves after it wait.
+    WaveTimedOut = 15,
+    /// All pods of a revision were ready at the same time, for the first time.
+    BundleReady = 16,
+    /// The kubelet was restarted, so that it starts what it would not have otherwise.
+    KubeletRestarted = 17,
+    /// A pod was stopped over CRI, since the kubelet would not stop it.
+    PodStoppedOverCri = 18,
+    /// Events could not be written and were lost; the message tells how many.
+    EventsLost = 19,
+}
+impl EventType {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "EVENT_TYPE_UNSPECIFIED",
+            Self::Injected => "EVENT_TYPE_INJECTED",
+            Self::Removed => "EVENT_TYPE_REMOVED",
+            Self::RolledBack => "EVENT_TYPE_ROLLED_BACK",
+            Self::Confirmed => "EVENT_TYPE_CONFIRMED",
+            Self::TrialFailed => "EVENT_TYPE_TRIAL_FAILED",
+            Self::PodProjected => "EVENT_TYPE_POD_PROJECTED",
+            Self::PodStarted => "EVENT_TYPE_POD_STARTED",
+            Self::PodReady => "EVENT_TYPE_POD_READY",
+            Self::PodNotReady => "EVENT_TYPE_POD_NOT_READY",
+            Self::PodFailed => "EVENT_TYPE_POD_FAILED",
+            Self::PodRefused => "EVENT_TYPE_POD_REFUSED",
+            Self::PodStopped => "EVENT_TYPE_POD_STOPPED",
+            Self::Drift => "EVENT_TYPE_DRIFT",
+            Self::Repaired => "EVENT_TYPE_REPAIRED",
+            Self::WaveTimedOut => "EVENT_TYPE_WAVE_TIMED_OUT",
+            Self::BundleReady => "EVENT_TYPE_BUNDLE_READY",
+            Self::KubeletRestarted => "EVENT_TYPE_KUBELET_RESTARTED",
+            Self::PodStoppedOverCri => "EVENT_TYPE_POD_STOPPED_OVER_CRI",
+            Self::EventsLost => "EVENT_TYPE_EVENTS_LOST",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "EVENT_TYPE_UNSPECIFIED" => Some(Self::Unspecified),
+            "EVENT_TYPE_INJECTED" => Some(Self::Injected),
+            "EVENT_TYPE_REMOVED" => Some(Self::Removed),
+            "EVENT_TYPE_ROLLED_BACK" => Some(Self::RolledBack),
+            "EVENT_TYPE_CONFIRMED" => Some(Self::Confirmed),
+            "EVENT_TYPE_TRIAL_FAILED" => Some(Self::TrialFailed),
+            "EVENT_TYPE_POD_PROJECTED" => Some(Self::PodProjected),
+            "EVENT_TYPE_POD_STARTED" => Some(Self::PodStarted),
+            "EVENT_TYPE_POD_READY" => Some(Self::PodReady),
+            "EVENT_TYPE_POD_NOT_READY" => Some(Self::PodNotReady),
+            "EVENT_TYPE_POD_FAILED" => Some(Self::PodFailed),
+            "EVENT_TYPE_POD_REFUSED" => Some(Self::PodRefused),
+            "EVENT_TYPE_POD_STOPPED" => Some(Self::PodStopped),
+            "EVENT_TYPE_DRIFT" => Some(Self::Drift),
+            "EVENT_TYPE_REPAIRED" => Some(Self::Repaired),
+            "EVENT_TYPE_WAVE_TIMED_OUT" => Some(Self::WaveTimedOut),
+            "EVENT_TYPE_BUNDLE_READY" => Some(Self::BundleReady),
+            "EVENT_TYPE_KUBELET_RESTARTED" => Some(Self::KubeletRestarted),
+            "EVENT_TYPE_POD_STOPPED_OVER_CRI" => Some(Self::PodStoppedOverCri),
+            "EVENT_TYPE_EVENTS_LOST" => Some(Self::EventsLost),
             _ => None,
         }
     }
@@ -585,7 +1294,8 @@ pub mod pod_injection_service_client {
                 .insert(GrpcMethod::new("seedpod.v1.PodInjectionService", "InjectPods"));
             self.inner.unary(req, path, codec).await
         }
-        /// GetBundle returns the active revision of one bundle. NOT_FOUND when there is no such bundle.
+        /// GetBundle returns the active revision of one bundle, and in `status` what runs of it. NOT_FOUND when there is no
+        /// such bundle.
         pub async fn get_bundle(
             &mut self,
             request: impl tonic::IntoRequest<super::GetBundleRequest>,
@@ -692,6 +1402,219 @@ pub mod pod_injection_service_client {
                 .insert(GrpcMethod::new("seedpod.v1.PodInjectionService", "ListPods"));
             self.inner.unary(req, path, codec).await
         }
+        /// WatchPods sends all pods at once, and from then on each pod that has changed, until the client goes away. It goes
+        /// on when the container runtime restarts: what is not known meanwhile is POD_STATE_UNKNOWN. A client that is slower
+        /// than the changes gets the newest state of each pod, not each state in between.
+        ///
+        /// The stream ends with UNAVAILABLE when the daemon stops; call again, and the first answer is the whole again.
+        pub async fn watch_pods(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchPodsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchPodsResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/seedpod.v1.PodInjectionService/WatchPods",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("seedpod.v1.PodInjectionService", "WatchPods"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// GetPodLogs sends what the containers of a pod have written, line by line in the order of time, from the log files
+        /// that the container runtime writes: also those of containers that have ended, as long as the kubelet keeps them. It
+        /// needs neither the kubelet nor an API server.
+        ///
+        /// Codes: NOT_FOUND when no bundle has the pod and nothing of it is left on the node, or when the pod has no such
+        /// container, or with `previous` no earlier one; UNAVAILABLE when the container runtime does not answer.
+        pub async fn get_pod_logs(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetPodLogsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::GetPodLogsResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/seedpod.v1.PodInjectionService/GetPodLogs",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("seedpod.v1.PodInjectionService", "GetPodLogs"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// WatchEvents sends what has happened on the node, oldest first, and goes on with what happens next. Events are
+        /// numbered without gaps and durable before they are sent, so that a client which asks for what comes after the last
+        /// number that it has seen misses none and gets none twice, also over a restart of the daemon. The node keeps a
+        /// bounded number of them.
+        ///
+        /// Codes: OUT_OF_RANGE when events after `after_sequence` are gone already (the ErrorInfo's metadata has
+        /// `oldest_sequence`, the oldest number that is left), or when that number was never given.
+        pub async fn watch_events(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchEventsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchEventsResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/seedpod.v1.PodInjectionService/WatchEvents",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("seedpod.v1.PodInjectionService", "WatchEvents"),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// ListRevisions returns the kept revisions of a bundle, newest first, also those of a bundle that was removed. The
+        /// node keeps as many as `revisionHistoryLimit` in its configuration says, and always the active and the last good one.
+        /// NOT_FOUND when the node remembers no such bundle.
+        pub async fn list_revisions(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListRevisionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListRevisionsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/seedpod.v1.PodInjectionService/ListRevisions",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("seedpod.v1.PodInjectionService", "ListRevisions"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// GetRevision returns one kept revision with its manifests.
+        ///
+        /// Codes: NOT_FOUND when there is no such bundle, or the revision is not kept; PERMISSION_DENIED when `show_secrets`
+        /// is asked for without the role seedpod:admin.
+        pub async fn get_revision(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetRevisionRequest>,
+        ) -> std::result::Result<tonic::Response<super::Revision>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/seedpod.v1.PodInjectionService/GetRevision",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("seedpod.v1.PodInjectionService", "GetRevision"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// RollbackBundle makes the content of a kept revision active again, as a new revision. Pods that are equal in both
+        /// are not touched.
+        ///
+        /// Needs the role seedpod:injector or seedpod:admin.
+        ///
+        /// Codes: those of InjectPods; NOT_FOUND when there is no such bundle or the revision is not kept; FAILED_PRECONDITION
+        /// when there is no revision to go back to, or the one that is asked for is a removal.
+        pub async fn rollback_bundle(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RollbackBundleRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RollbackBundleResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/seedpod.v1.PodInjectionService/RollbackBundle",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("seedpod.v1.PodInjectionService", "RollbackBundle"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// ConfirmRevision ends a trial well: the revision stays. Confirming what is confirmed already is OK.
+        ///
+        /// Needs the role seedpod:injector or seedpod:admin.
+        ///
+        /// Codes: NOT_FOUND when there is no such bundle; ABORTED when the revision is not the active one (any more);
+        /// FAILED_PRECONDITION when it was not injected as a trial.
+        pub async fn confirm_revision(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ConfirmRevisionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ConfirmRevisionResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/seedpod.v1.PodInjectionService/ConfirmRevision",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("seedpod.v1.PodInjectionService", "ConfirmRevision"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -725,7 +1648,8 @@ pub mod pod_injection_service_server {
             tonic::Response<super::InjectPodsResponse>,
             tonic::Status,
         >;
-        /// GetBundle returns the active revision of one bundle. NOT_FOUND when there is no such bundle.
+        /// GetBundle returns the active revision of one bundle, and in `status` what runs of it. NOT_FOUND when there is no
+        /// such bundle.
         async fn get_bundle(
             &self,
             request: tonic::Request<super::GetBundleRequest>,
@@ -758,6 +1682,102 @@ pub mod pod_injection_service_server {
             request: tonic::Request<super::ListPodsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListPodsResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the WatchPods method.
+        type WatchPodsStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchPodsResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// WatchPods sends all pods at once, and from then on each pod that has changed, until the client goes away. It goes
+        /// on when the container runtime restarts: what is not known meanwhile is POD_STATE_UNKNOWN. A client that is slower
+        /// than the changes gets the newest state of each pod, not each state in between.
+        ///
+        /// The stream ends with UNAVAILABLE when the daemon stops; call again, and the first answer is the whole again.
+        async fn watch_pods(
+            &self,
+            request: tonic::Request<super::WatchPodsRequest>,
+        ) -> std::result::Result<tonic::Response<Self::WatchPodsStream>, tonic::Status>;
+        /// Server streaming response type for the GetPodLogs method.
+        type GetPodLogsStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::GetPodLogsResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// GetPodLogs sends what the containers of a pod have written, line by line in the order of time, from the log files
+        /// that the container runtime writes: also those of containers that have ended, as long as the kubelet keeps them. It
+        /// needs neither the kubelet nor an API server.
+        ///
+        /// Codes: NOT_FOUND when no bundle has the pod and nothing of it is left on the node, or when the pod has no such
+        /// container, or with `previous` no earlier one; UNAVAILABLE when the container runtime does not answer.
+        async fn get_pod_logs(
+            &self,
+            request: tonic::Request<super::GetPodLogsRequest>,
+        ) -> std::result::Result<tonic::Response<Self::GetPodLogsStream>, tonic::Status>;
+        /// Server streaming response type for the WatchEvents method.
+        type WatchEventsStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchEventsResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// WatchEvents sends what has happened on the node, oldest first, and goes on with what happens next. Events are
+        /// numbered without gaps and durable before they are sent, so that a client which asks for what comes after the last
+        /// number that it has seen misses none and gets none twice, also over a restart of the daemon. The node keeps a
+        /// bounded number of them.
+        ///
+        /// Codes: OUT_OF_RANGE when events after `after_sequence` are gone already (the ErrorInfo's metadata has
+        /// `oldest_sequence`, the oldest number that is left), or when that number was never given.
+        async fn watch_events(
+            &self,
+            request: tonic::Request<super::WatchEventsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchEventsStream>,
+            tonic::Status,
+        >;
+        /// ListRevisions returns the kept revisions of a bundle, newest first, also those of a bundle that was removed. The
+        /// node keeps as many as `revisionHistoryLimit` in its configuration says, and always the active and the last good one.
+        /// NOT_FOUND when the node remembers no such bundle.
+        async fn list_revisions(
+            &self,
+            request: tonic::Request<super::ListRevisionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListRevisionsResponse>,
+            tonic::Status,
+        >;
+        /// GetRevision returns one kept revision with its manifests.
+        ///
+        /// Codes: NOT_FOUND when there is no such bundle, or the revision is not kept; PERMISSION_DENIED when `show_secrets`
+        /// is asked for without the role seedpod:admin.
+        async fn get_revision(
+            &self,
+            request: tonic::Request<super::GetRevisionRequest>,
+        ) -> std::result::Result<tonic::Response<super::Revision>, tonic::Status>;
+        /// RollbackBundle makes the content of a kept revision active again, as a new revision. Pods that are equal in both
+        /// are not touched.
+        ///
+        /// Needs the role seedpod:injector or seedpod:admin.
+        ///
+        /// Codes: those of InjectPods; NOT_FOUND when there is no such bundle or the revision is not kept; FAILED_PRECONDITION
+        /// when there is no revision to go back to, or the one that is asked for is a removal.
+        async fn rollback_bundle(
+            &self,
+            request: tonic::Request<super::RollbackBundleRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RollbackBundleResponse>,
+            tonic::Status,
+        >;
+        /// ConfirmRevision ends a trial well: the revision stays. Confirming what is confirmed already is OK.
+        ///
+        /// Needs the role seedpod:injector or seedpod:admin.
+        ///
+        /// Codes: NOT_FOUND when there is no such bundle; ABORTED when the revision is not the active one (any more);
+        /// FAILED_PRECONDITION when it was not injected as a trial.
+        async fn confirm_revision(
+            &self,
+            request: tonic::Request<super::ConfirmRevisionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ConfirmRevisionResponse>,
             tonic::Status,
         >;
     }
@@ -1075,6 +2095,334 @@ pub mod pod_injection_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/seedpod.v1.PodInjectionService/WatchPods" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchPodsSvc<T: PodInjectionService>(pub Arc<T>);
+                    impl<
+                        T: PodInjectionService,
+                    > tonic::server::ServerStreamingService<super::WatchPodsRequest>
+                    for WatchPodsSvc<T> {
+                        type Response = super::WatchPodsResponse;
+                        type ResponseStream = T::WatchPodsStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchPodsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PodInjectionService>::watch_pods(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchPodsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/seedpod.v1.PodInjectionService/GetPodLogs" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetPodLogsSvc<T: PodInjectionService>(pub Arc<T>);
+                    impl<
+                        T: PodInjectionService,
+                    > tonic::server::ServerStreamingService<super::GetPodLogsRequest>
+                    for GetPodLogsSvc<T> {
+                        type Response = super::GetPodLogsResponse;
+                        type ResponseStream = T::GetPodLogsStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetPodLogsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PodInjectionService>::get_pod_logs(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetPodLogsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/seedpod.v1.PodInjectionService/WatchEvents" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchEventsSvc<T: PodInjectionService>(pub Arc<T>);
+                    impl<
+                        T: PodInjectionService,
+                    > tonic::server::ServerStreamingService<super::WatchEventsRequest>
+                    for WatchEventsSvc<T> {
+                        type Response = super::WatchEventsResponse;
+                        type ResponseStream = T::WatchEventsStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchEventsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PodInjectionService>::watch_events(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchEventsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/seedpod.v1.PodInjectionService/ListRevisions" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListRevisionsSvc<T: PodInjectionService>(pub Arc<T>);
+                    impl<
+                        T: PodInjectionService,
+                    > tonic::server::UnaryService<super::ListRevisionsRequest>
+                    for ListRevisionsSvc<T> {
+                        type Response = super::ListRevisionsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListRevisionsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PodInjectionService>::list_revisions(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListRevisionsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/seedpod.v1.PodInjectionService/GetRevision" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetRevisionSvc<T: PodInjectionService>(pub Arc<T>);
+                    impl<
+                        T: PodInjectionService,
+                    > tonic::server::UnaryService<super::GetRevisionRequest>
+                    for GetRevisionSvc<T> {
+                        type Response = super::Revision;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetRevisionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PodInjectionService>::get_revision(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetRevisionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/seedpod.v1.PodInjectionService/RollbackBundle" => {
+                    #[allow(non_camel_case_types)]
+                    struct RollbackBundleSvc<T: PodInjectionService>(pub Arc<T>);
+                    impl<
+                        T: PodInjectionService,
+                    > tonic::server::UnaryService<super::RollbackBundleRequest>
+                    for RollbackBundleSvc<T> {
+                        type Response = super::RollbackBundleResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RollbackBundleRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PodInjectionService>::rollback_bundle(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RollbackBundleSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/seedpod.v1.PodInjectionService/ConfirmRevision" => {
+                    #[allow(non_camel_case_types)]
+                    struct ConfirmRevisionSvc<T: PodInjectionService>(pub Arc<T>);
+                    impl<
+                        T: PodInjectionService,
+                    > tonic::server::UnaryService<super::ConfirmRevisionRequest>
+                    for ConfirmRevisionSvc<T> {
+                        type Response = super::ConfirmRevisionResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ConfirmRevisionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PodInjectionService>::confirm_revision(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ConfirmRevisionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -1233,6 +2581,9 @@ pub struct Kubelet {
     /// The directory where it was looked for.
     #[prost(string, tag = "2")]
     pub root_directory: ::prost::alloc::string::String,
+    /// Whether it is synced.
+    #[prost(enumeration = "kubelet::Sync", tag = "3")]
+    pub sync: i32,
 }
 /// Nested message and enum types in `Kubelet`.
 pub mod kubelet {
@@ -1275,6 +2626,57 @@ pub mod kubelet {
                 "STATE_UNSPECIFIED" => Some(Self::Unspecified),
                 "SEEN" => Some(Self::Seen),
                 "NOT_SEEN" => Some(Self::NotSeen),
+                _ => None,
+            }
+        }
+    }
+    /// Whether the kubelet has heard from its API server since it started, as far as can be told.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Sync {
+        /// Never sent.
+        Unspecified = 0,
+        /// Each of its sources of pods has reported since it started (or it has no API server): it carries out everything.
+        Synced = 1,
+        /// It waits for its API server: it starts new pods, but stops and replaces none by itself.
+        Unsynced = 2,
+        /// It does not answer on its pods API socket, though there is one.
+        Down = 3,
+        /// It has no pods API socket (kubelets before 1.36, or with the feature gate PodsAPI off), so this is not known.
+        Unknown = 4,
+    }
+    impl Sync {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "SYNC_UNSPECIFIED",
+                Self::Synced => "SYNCED",
+                Self::Unsynced => "UNSYNCED",
+                Self::Down => "DOWN",
+                Self::Unknown => "UNKNOWN",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "SYNC_UNSPECIFIED" => Some(Self::Unspecified),
+                "SYNCED" => Some(Self::Synced),
+                "UNSYNCED" => Some(Self::Unsynced),
+                "DOWN" => Some(Self::Down),
+                "UNKNOWN" => Some(Self::Unknown),
                 _ => None,
             }
         }
