@@ -1,6 +1,7 @@
 //! The task that owns the static pod directory.
 
 use std::{
+    collections::BTreeMap,
     io,
     sync::Arc,
     time::{Duration, Instant},
@@ -16,9 +17,9 @@ use super::{
     drift::{Noticed, Watch},
 };
 use crate::{
-    events::EventSink,
+    events::{EventKind, EventSink, NewEvent},
     metrics::Metrics,
-    node::{PodProjection, Problem},
+    node::{PodProjection, Problem, State},
     runtime_cri::{Runtime, RuntimeError, Sandbox},
     store::StoreId,
 };
@@ -44,6 +45,10 @@ pub(super) struct Task<R> {
     metrics: Metrics,
     outlets: Outlets,
     board: Board,
+    /// What the board was given last.
+    demanded: Arc<State>,
+    /// Files that somebody changed, with the uid of the pod, until they are put right.
+    drifted: BTreeMap<String, String>,
     watch: Watch,
     /// Why the directory could not be read, when it could not.
     directory_error: Option<String>,
@@ -68,6 +73,8 @@ impl<R: Runtime> Task<R> {
         let watch = Watch::new(directory.path());
         Self {
             board,
+            demanded: Arc::default(),
+            drifted: BTreeMap::new(),
             watch,
             settings,
             directory,
@@ -88,8 +95,8 @@ impl<R: Runtime> Task<R> {
             statuses: _,
             kubelet: _,
         } = inlets;
-        let demanded = Arc::clone(&state.borrow_and_update());
-        self.board.demand(&demanded, Instant::now());
+        self.demanded = Arc::clone(&state.borrow_and_update());
+        self.board.demand(&self.demanded, Instant::now());
         if let Err(error) = self.directory.tidy() {
             tracing::warn!(%error, "cannot tidy the static pod directory");
         }
@@ -106,8 +113,8 @@ impl<R: Runtime> Task<R> {
                     if changed.is_err() {
                         return;
                     }
-                    let demanded = Arc::clone(&state.borrow_and_update());
-                    self.board.demand(&demanded, Instant::now());
+                    self.demanded = Arc::clone(&state.borrow_and_update());
+                    self.board.demand(&self.demanded, Instant::now());
                 }
                 answer = pending_or(&mut self.asking) => self.answered(answer),
                 noticed = self.watch.next() => self.notice(noticed),
@@ -162,13 +169,44 @@ impl<R: Runtime> Task<R> {
         for (write, result) in done.written {
             match &result {
                 Ok(()) if only_nudges => tracing::debug!(file = write.file, "nudged"),
-                Ok(()) => tracing::info!(file = write.file, "wrote a static pod"),
+                Ok(()) => {
+                    tracing::info!(file = write.file, "wrote a static pod");
+                    self.record_written(&write.file);
+                }
                 Err(error) => {
                     tracing::error!(file = write.file, %error, "cannot write a static pod");
                 }
             }
             self.board
                 .wrote(&write, result.as_ref().err().map(describe_write), now);
+        }
+    }
+
+    fn record_written(&mut self, file: &str) {
+        let drifted = self.drifted.remove(file);
+        let repaired = |uid: &str| drifted.is_some_and(|drifted| drifted == uid);
+        self.record(file, |uid| {
+            if repaired(uid) {
+                (
+                    EventKind::Repaired,
+                    format!("its file {file} was put right"),
+                )
+            } else {
+                (
+                    EventKind::PodProjected,
+                    format!("its file {file} was written"),
+                )
+            }
+        });
+    }
+
+    /// Records an event about the pod that is demanded under a file's name.
+    fn record(&self, file: &str, event: impl FnOnce(&str) -> (EventKind, String)) {
+        let pod = self.demanded.pods().find(|(_, pod)| pod.file == file);
+        if let Some((bundle, pod)) = pod {
+            let (kind, message) = event(&pod.uid);
+            let event = NewEvent::of_pod(kind, &bundle.name, bundle.revision, &pod.key, message);
+            self.outlets.events.record(event);
         }
     }
 
@@ -268,6 +306,14 @@ impl<R: Runtime> Task<R> {
             } else {
                 "removed"
             };
+            let mut drifted = None;
+            self.record(name, |uid| {
+                drifted = Some(uid.to_owned());
+                let message = format!("somebody else {what} its file {name}");
+                (EventKind::Drift, message)
+            });
+            self.drifted
+                .extend(drifted.map(|uid| (name.to_owned(), uid)));
             if self.settings.repair_drift {
                 self.metrics.count_drift();
                 tracing::warn!(
