@@ -2,10 +2,12 @@
 
 mod actor;
 mod error;
+mod follow;
 mod plan;
 pub(crate) mod status;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
@@ -13,14 +15,17 @@ use jiff::Timestamp;
 use seedpod_manifest::{BundleName, Checked, Digest, HostPort, NodeName, PodKey, Warning};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::actor::Command;
+use self::{actor::Command, status::PodStatus};
 pub(crate) use self::{
-    actor::start,
+    actor::{Rules, Setup, start},
     error::{ChangeError, InjectError, RemoveError},
 };
 use crate::{
+    events::EventSink,
+    kubelet::KubeletWatch,
+    probe::ReadinessWatch,
     projection::{Directory, ProjectionView},
-    runtime_cri::Sandbox,
+    runtime_cri::{ObservationWatch, Sandbox},
     store::StoreId,
 };
 
@@ -118,6 +123,8 @@ pub(crate) struct BundlePod {
     pub(crate) rendered: Arc<str>,
     /// The host's ports that it takes.
     pub(crate) host_ports: Vec<HostPort>,
+    /// Its place in the order of the bundle.
+    pub(crate) wave: u32,
 }
 
 impl std::fmt::Debug for BundlePod {
@@ -199,14 +206,22 @@ pub(crate) struct NodeHandle {
     published: Published,
     directory: Arc<Directory>,
     id: Arc<StoreId>,
+    events: EventSink,
 }
 
-/// What the actor and the projection publish.
+/// All pods to speak of, judged. Published by `follow` whenever one changes.
+pub(crate) type StatusWatch = watch::Receiver<Arc<Vec<PodStatus>>>;
+
+/// What the parts of the node publish.
 #[derive(Debug, Clone)]
 struct Published {
     state: watch::Receiver<Arc<State>>,
     store_problems: watch::Receiver<Vec<Problem>>,
     projection: ProjectionView,
+    observation: ObservationWatch,
+    readiness: ReadinessWatch,
+    kubelet: KubeletWatch,
+    statuses: StatusWatch,
 }
 
 impl NodeHandle {
@@ -284,6 +299,31 @@ impl NodeHandle {
     /// What the projection has made of it: the pods of all bundles and those that are being removed.
     pub(crate) fn projections(&self) -> Arc<Vec<PodProjection>> {
         Arc::clone(&self.published.projection.pods.borrow())
+    }
+
+    /// All pods to speak of, judged.
+    pub(crate) fn statuses(&self) -> StatusWatch {
+        self.published.statuses.clone()
+    }
+
+    /// What runs.
+    pub(crate) fn observation(&self) -> ObservationWatch {
+        self.published.observation.clone()
+    }
+
+    /// What the probes say.
+    pub(crate) fn readiness(&self) -> ReadinessWatch {
+        self.published.readiness.clone()
+    }
+
+    /// What the kubelet says.
+    pub(crate) fn kubelet(&self) -> KubeletWatch {
+        self.published.kubelet.clone()
+    }
+
+    /// Where events are recorded.
+    pub(crate) fn events(&self) -> &EventSink {
+        &self.events
     }
 
     /// What the store and the projection know to be wrong.

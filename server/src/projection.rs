@@ -23,8 +23,11 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::directory::{Directory, ForeignFile};
 use crate::{
+    config::KubeletRestart,
+    events::EventSink,
+    kubelet::KubeletWatch,
     metrics::Metrics,
-    node::{PodProjection, Problem, State},
+    node::{PodProjection, Problem, State, StatusWatch},
     runtime_cri::Runtime,
     store::StoreId,
 };
@@ -40,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) nudge_for: Duration,
     /// Whether owned files that somebody changed are put right.
     pub(crate) repair_drift: bool,
+    /// How the kubelet may be restarted.
+    pub(crate) kubelet_restart: Option<KubeletRestart>,
 }
 
 /// What the projection publishes.
@@ -51,13 +56,24 @@ pub(crate) struct ProjectionView {
     pub(crate) problems: watch::Receiver<Vec<Problem>>,
 }
 
+/// What the projection looks at.
+#[derive(Debug)]
+pub(crate) struct Inlets {
+    pub(crate) state: watch::Receiver<Arc<State>>,
+    /// For the waves: a pod waits until those of the lower waves are ready.
+    pub(crate) statuses: StatusWatch,
+    pub(crate) kubelet: KubeletWatch,
+}
+
 /// Starts the projection's task. It ends when `shutdown` is cancelled.
+#[expect(clippy::too_many_arguments, reason = "each is another thing")]
 pub(crate) fn start<R: Runtime>(
     settings: Settings,
+    inlets: Inlets,
     directory: Arc<Directory>,
     id: Arc<StoreId>,
     runtime: Option<R>,
-    state: watch::Receiver<Arc<State>>,
+    events: EventSink,
     metrics: Metrics,
     shutdown: CancellationToken,
 ) -> (ProjectionView, JoinHandle<()>) {
@@ -72,8 +88,9 @@ pub(crate) fn start<R: Runtime>(
         task::Outlets {
             pods: publish_pods,
             problems: publish_problems,
+            events,
         },
     );
-    let task = tokio::spawn(task.run(state, shutdown));
+    let task = tokio::spawn(task.run(inlets, shutdown));
     (ProjectionView { pods, problems }, task)
 }

@@ -10,14 +10,15 @@ use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Settings,
+    Inlets, Settings,
     board::{Board, Leaving},
     directory::{Directory, Done, Work},
     drift::{Noticed, Watch},
 };
 use crate::{
+    events::EventSink,
     metrics::Metrics,
-    node::{PodProjection, Problem, State},
+    node::{PodProjection, Problem},
     runtime_cri::{Runtime, RuntimeError, Sandbox},
     store::StoreId,
 };
@@ -32,6 +33,7 @@ const DIRECTORY_RETRY: Duration = Duration::from_secs(1);
 pub(super) struct Outlets {
     pub(super) pods: watch::Sender<Arc<Vec<PodProjection>>>,
     pub(super) problems: watch::Sender<Vec<Problem>>,
+    pub(super) events: EventSink,
 }
 
 pub(super) struct Task<R> {
@@ -80,11 +82,12 @@ impl<R: Runtime> Task<R> {
         }
     }
 
-    pub(super) async fn run(
-        mut self,
-        mut state: watch::Receiver<Arc<State>>,
-        shutdown: CancellationToken,
-    ) {
+    pub(super) async fn run(mut self, inlets: Inlets, shutdown: CancellationToken) {
+        let Inlets {
+            mut state,
+            statuses: _,
+            kubelet: _,
+        } = inlets;
         let demanded = Arc::clone(&state.borrow_and_update());
         self.board.demand(&demanded, Instant::now());
         if let Err(error) = self.directory.tidy() {

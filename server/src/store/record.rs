@@ -370,14 +370,18 @@ impl RevisionRecord {
             });
         }
         let key = |namespace, name| PodKey { namespace, name };
-        let pods = file.pods.into_iter().map(|pod| BundlePod {
-            host_ports: host_ports(&pod.rendered),
-            key: key(pod.namespace, pod.name),
-            uid: pod.uid,
-            digest: pod.digest,
-            revision: pod.revision,
-            file: pod.file,
-            rendered: pod.rendered.into(),
+        let pods = file.pods.into_iter().map(|pod| {
+            let (host_ports, wave) = demands(&pod.rendered);
+            BundlePod {
+                host_ports,
+                wave,
+                key: key(pod.namespace, pod.name),
+                uid: pod.uid,
+                digest: pod.digest,
+                revision: pod.revision,
+                file: pod.file,
+                rendered: pod.rendered.into(),
+            }
         });
         let bundle = Bundle {
             name: name.clone(),
@@ -402,9 +406,9 @@ impl RevisionRecord {
     }
 }
 
-/// The host's ports that a rendered pod takes.
-fn host_ports(rendered: &str) -> Vec<seedpod_manifest::HostPort> {
+/// The host's ports that a rendered pod takes, and its wave.
+fn demands(rendered: &str) -> (Vec<seedpod_manifest::HostPort>, u32) {
     seedpod_manifest::unrender(rendered)
-        .map(|pod| pod.host_ports().to_vec())
+        .map(|pod| (pod.host_ports().to_vec(), pod.wave()))
         .unwrap_or_default()
 }
