@@ -18,4 +18,8 @@ mod tool_get;
 mod tool_inject;
 mod tool_lint;
 mod tool_pki;
+mod tool_pods;
+mod tool_revisions;
+mod tool_wait;
+mod tool_watch;
 mod waiting;
