@@ -6,8 +6,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use seedpod_integration::{
-    ContainerKind, Node, NodeOptions, ProcessRecord, Seedpodd, SeedpoddOptions, wait_for,
-    wait_until,
+    ContainerKind, KubeletPods, Node, NodeOptions, ProcessRecord, Seedpodd, SeedpoddOptions,
+    wait_for, wait_until,
 };
 use serde_json::{Value, json};
 
@@ -143,6 +143,19 @@ fn an_unsynced_kubelet_stops_nothing_until_its_api_server_is_there() {
     })
     .unwrap();
     assert!(running(&node, &later, ContainerKind::Container).is_some());
+}
+
+#[test]
+fn a_control_plane_of_static_pods_syncs_its_own_kubelet() {
+    let node = Node::start(&NodeOptions::unsynced()).unwrap();
+    let plane = node.control_plane().unwrap();
+    for pod in plane.pods() {
+        place(&node, &pod);
+    }
+    wait_until(LIMIT, "the API server is ready", || plane.is_ready()).unwrap();
+    wait_until(LIMIT, "both leases are held", || plane.leases_are_held()).unwrap();
+    let pods = KubeletPods::new(&node.kubelet_root()).unwrap();
+    wait_until(LIMIT, "the kubelet is synced", || pods.count() == Ok(4)).unwrap();
 }
 
 #[test]
