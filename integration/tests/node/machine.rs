@@ -12,26 +12,8 @@ use seedpod_integration::{
 use serde_json::{Value, json};
 
 use crate::pods::{self, Asks, Probed};
-use crate::rig::{LIMIT, node, place, pod, unique};
+use crate::rig::{LIMIT, kubelets_word, node, place, pod, unique, wait_kubelet};
 use crate::scene::{running, wait_running};
-
-/// What the kubelet says of a pod's only container.
-fn kubelets_word(node: &Node, name: &str) -> Option<Value> {
-    let pods: Value = serde_json::from_str(&node.kubelet().get("/pods").ok()?.body).ok()?;
-    let full = format!("{name}-{}", node.name());
-    let items = pods["items"].as_array()?;
-    let pod = items.iter().find(|it| it["metadata"]["name"] == full)?;
-    Some(pod["status"]["containerStatuses"][0].clone())
-}
-
-fn wait_kubelet(node: &Node, name: &str, what: &str, holds: impl Fn(&Value) -> bool) {
-    let mut last = None;
-    wait_until(LIMIT, &format!("{name} is {what}"), || {
-        last = kubelets_word(node, name);
-        last.as_ref().is_some_and(&holds)
-    })
-    .unwrap_or_else(|error| panic!("{error}: {last:?}"));
-}
 
 #[test]
 fn each_kind_of_probe_fails_and_passes_on_command() {

@@ -97,7 +97,7 @@ impl Cli {
             }
             say(&format!("measuring: {measurement:?}"));
             match measurement.take(&bench) {
-                Ok(row) => rows.push((measurement, row)),
+                Ok(taken) => rows.extend(taken.into_iter().map(|row| (measurement, row))),
                 Err(error) => failures.push(format!("{measurement:?}: {error:#}")),
             }
         }
