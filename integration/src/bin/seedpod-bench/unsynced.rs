@@ -231,9 +231,9 @@ impl Lab<'_> {
         let old = pod.uid.clone();
         pod.write(true)?;
         // The kubelet has seen both before there is anything to be synced with.
-        wait_until(LIMIT, "the kubelet has seen the new file", || {
-            fs::read_to_string(self.node.kubelet_log()).is_ok_and(|log| log.contains(&pod.uid))
-        })?;
+        for name in [removed.name, pod.name] {
+            self.wait_kubelet_removes(name)?;
+        }
         let took = self.node.start_api_server()?;
         let ready = Instant::now();
         let api = time_until(LIMIT, || self.api.count().is_ok());
@@ -292,6 +292,17 @@ impl Lab<'_> {
             begun.elapsed() > Duration::from_secs(3)
         })?;
         Ok(pod)
+    }
+
+    /// Waits until the kubelet's log says that a pod was removed, be it for another under the same name.
+    fn wait_kubelet_removes(&self, name: &str) -> Result<()> {
+        let pod = format!("default/{name}-{}", self.node.name());
+        wait_until(LIMIT, "the kubelet has seen the change", || {
+            fs::read_to_string(self.node.kubelet_log()).is_ok_and(|log| {
+                log.lines()
+                    .any(|line| line.contains("SyncLoop REMOVE") && line.contains(&pod))
+            })
+        })
     }
 
     fn runs(&self, uid: &str) -> bool {
