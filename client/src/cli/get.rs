@@ -126,10 +126,7 @@ async fn pods(
     );
     let mut table = Columns::new(&headings);
     for pod in &pods {
-        let (good, bad) = (
-            pod.state == PodState::Running,
-            pod.state == PodState::Failed,
-        );
+        let (good, bad) = (pod.state == PodState::Ready, pod.state == PodState::Failed);
         let mut row = vec![
             Cell::new(&pod.bundle),
             Cell::new(&pod.namespace),
@@ -157,7 +154,7 @@ async fn pods(
     // No column, as it is long and the columns are to be the same each time; and for people, hence not on stdout.
     for pod in pods
         .iter()
-        .filter(|pod| pod.state != PodState::Running && !pod.message.is_empty())
+        .filter(|pod| pod.state != PodState::Ready && !pod.message.is_empty())
     {
         eprintln!("{} is {}: {}", full_name(pod), pod.state, pod.message);
     }

@@ -55,7 +55,7 @@ pub(crate) async fn run(args: InjectArgs, connection: ConnectionArgs) -> anyhow:
     }
     print(&injected, dry_run, output)?;
     if wait {
-        wait_running(&client, &injected, timeout).await?;
+        wait_ready(&client, &injected, timeout).await?;
     }
     Ok(())
 }
@@ -167,7 +167,7 @@ fn push_diff(text: &mut String, change: &Change) {
     }
 }
 
-async fn wait_running(
+async fn wait_ready(
     client: &Client,
     injected: &Injected,
     timeout: std::time::Duration,
@@ -175,13 +175,11 @@ async fn wait_running(
     let bundle = &injected.bundle;
     let mut progress = Progress::new();
     let wait = Wait::new(timeout).on_progress(|pods| progress.show(pods));
-    let result = client
-        .wait_running(&bundle.name, bundle.revision, wait)
-        .await;
+    let result = client.wait_ready(&bundle.name, bundle.revision, wait).await;
     progress.finish();
     let pods = result?;
     eprintln!(
-        "{GOOD}{} of bundle {} running{RESET}",
+        "{GOOD}{} of bundle {} ready{RESET}",
         count(pods.len(), "pod"),
         bundle.name
     );

@@ -36,13 +36,13 @@ impl Progress {
         for pod in pods {
             let name = format!("{}/{}", pod.namespace, pod.name);
             gone.retain(|other| *other != name);
-            // A pod that runs has nothing to say.
-            let text = if pod.message.is_empty() || pod.state == PodState::Running {
+            // A pod that is ready has nothing to say.
+            let text = if pod.message.is_empty() || pod.state == PodState::Ready {
                 format!("{name}: {}", pod.state)
             } else {
                 format!("{name}: {} ({})", pod.state, pod.message)
             };
-            self.line(name, text, pod.state == PodState::Running);
+            self.line(name, text, pod.state == PodState::Ready);
         }
         gone.sort();
         for name in gone {

@@ -10,6 +10,8 @@ mod certificates;
 mod connections;
 mod fake;
 mod retries;
+mod revisions;
+mod streams;
 mod tool;
 mod tool_config;
 mod tool_get;

@@ -22,7 +22,7 @@ fn script() -> Script {
         exit_code: 1,
         ..Default::default()
     }];
-    let mut running = pod("a", "uid-a", State::Running, "");
+    let mut running = pod("a", "uid-a", State::Ready, "");
     running.running_revision = 3;
     running.containers = vec![v1::Container {
         name: "c".to_owned(),
@@ -79,7 +79,7 @@ fn pods_are_listed_in_columns() {
     );
     assert_eq!(
         words[1],
-        ["web", "kube-system", "a", "1/1", "Running", "0", "3"]
+        ["web", "kube-system", "a", "1/1", "Ready", "0", "3"]
     );
     assert_eq!(
         words[2],
