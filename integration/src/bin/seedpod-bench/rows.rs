@@ -8,6 +8,7 @@ mod first_line;
 mod memory;
 mod replace;
 mod start;
+mod status;
 mod warm;
 
 use anyhow::Result;
@@ -33,16 +34,19 @@ pub(crate) enum Measurement {
     Start,
     /// Replacing a running pod, and how long neither the old nor the new one runs, against overwriting its manifest
     Replace,
+    /// From the death of a container until WatchPods says so, against asking the runtime each second
+    Status,
     /// A control plane in waves, against the same one all at once: until /readyz, and until both leases are held
     ControlPlane,
 }
 
 impl Measurement {
     /// The order in which they are taken: those first that a running API server or many pods would disturb.
-    pub(crate) const ORDER: [Self; 8] = [
+    pub(crate) const ORDER: [Self; 9] = [
         Self::Durable,
         Self::FirstLine,
         Self::Replace,
+        Self::Status,
         Self::Start,
         Self::Cold,
         Self::Warm,
@@ -58,6 +62,7 @@ impl Measurement {
             Self::Warm => warm::measure(bench),
             Self::Memory => memory::measure(bench),
             Self::Start => start::measure(bench),
+            Self::Status => status::measure(bench),
             Self::Replace => return replace::measure(bench),
             Self::ControlPlane => return control_plane::measure(bench),
         };
