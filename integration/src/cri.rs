@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use seedpod_proto::cri::runtime_service_client::RuntimeServiceClient;
 use seedpod_proto::cri::{
     ContainerFilter, ContainerState, ContainerStateValue, ListContainersRequest,
-    ListPodSandboxRequest, PodSandboxFilter, StopContainerRequest, StopPodSandboxRequest,
+    ListPodSandboxRequest, PodSandboxFilter, RemovePodSandboxRequest, StopContainerRequest,
+    StopPodSandboxRequest,
 };
 use seedpod_proto::kubelet::ListPodsRequest;
 use seedpod_proto::kubelet::pods_client::PodsClient;
@@ -84,6 +85,32 @@ impl Cri {
     /// # Errors
     /// Fails when the runtime refuses.
     pub fn stop_sandboxes(&self, uid: &str) -> Result<()> {
+        for pod_sandbox_id in self.sandboxes(uid)? {
+            let request = StopPodSandboxRequest { pod_sandbox_id };
+            let mut client = self.client.clone();
+            self.runtime
+                .block_on(client.stop_pod_sandbox(request))
+                .context("stop a sandbox")?;
+        }
+        Ok(())
+    }
+
+    /// Removes the stopped sandboxes of a pod and all containers in them, so that nobody knows of them any more.
+    ///
+    /// # Errors
+    /// Fails when the runtime refuses.
+    pub fn remove_sandboxes(&self, uid: &str) -> Result<()> {
+        for pod_sandbox_id in self.sandboxes(uid)? {
+            let request = RemovePodSandboxRequest { pod_sandbox_id };
+            let mut client = self.client.clone();
+            self.runtime
+                .block_on(client.remove_pod_sandbox(request))
+                .context("remove a sandbox")?;
+        }
+        Ok(())
+    }
+
+    fn sandboxes(&self, uid: &str) -> Result<Vec<String>> {
         let filter = PodSandboxFilter {
             label_selector: [(UID_LABEL.to_owned(), uid.to_owned())].into(),
             ..PodSandboxFilter::default()
@@ -93,16 +120,8 @@ impl Cri {
         };
         let mut client = self.client.clone();
         let answer = self.runtime.block_on(client.list_pod_sandbox(request));
-        for sandbox in answer.context("list the sandboxes")?.into_inner().items {
-            let request = StopPodSandboxRequest {
-                pod_sandbox_id: sandbox.id,
-            };
-            let mut client = self.client.clone();
-            self.runtime
-                .block_on(client.stop_pod_sandbox(request))
-                .context("stop a sandbox")?;
-        }
-        Ok(())
+        let sandboxes = answer.context("list the sandboxes")?.into_inner().items;
+        Ok(sandboxes.into_iter().map(|it| it.id).collect())
     }
 }
 

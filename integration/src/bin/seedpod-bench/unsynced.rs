@@ -101,6 +101,14 @@ impl Lab<'_> {
             let what = format!("... then stopped over CRI{turn}");
             show(&what, &format!("new first line {}", after(took)));
         }
+        for turn in ["fourth", "fifth"] {
+            pod.write(false)?;
+            self.cri.stop_pod(&pod.uid, GRACE)?;
+            self.cri.remove_sandboxes(&pod.uid)?;
+            let took = pod.wait_line(LIMIT);
+            let what = format!("... then stopped and removed over CRI, a {turn} edit");
+            show(&what, &format!("new first line {}", after(took)));
+        }
         Ok(())
     }
 
