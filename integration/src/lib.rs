@@ -47,6 +47,7 @@ pub use guard::run as run_guard;
 pub use http::{HttpClient, Response};
 pub use layout::Layout;
 pub use node::{ApiServer, ApiServerStart, Node, NodeOptions};
+pub use ports::free_ports;
 pub use process::ProcessRecord;
 pub use seedpodd::{Seedpodd, SeedpoddOptions};
 pub use wait::{wait_for, wait_until};

@@ -127,13 +127,14 @@ mod tests {
         for reason in seedpod_manifest::Reason::ALL {
             assert!(has(reason.as_str()), "docs/errors.md lacks {reason}");
         }
-        // Those of `authorize`, `admit`, `deadline` and of the projection, which have no list of their own.
+        // Those of `authorize`, `admit`, `deadline`, `streams` and of the projection, which have no list of their own.
         let others = [
             "UNAUTHENTICATED",
             "LOCAL_USER_NOT_ALLOWED",
             "ROLE_REQUIRED",
             "REQUEST_TIMEOUT",
             "TOO_MANY_REQUESTS",
+            "TOO_MANY_STREAMS",
             "DRIFT",
         ];
         for (name, _) in &documented {

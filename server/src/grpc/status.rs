@@ -315,6 +315,14 @@ fn stale(bundle: &BundleName, expected: u64, actual: u64) -> Status {
         .into()
 }
 
+/// The daemon is on its way out.
+pub(super) fn shutting_down() -> Status {
+    let message = "the daemon is shutting down; try again when it is back";
+    Fault::new(Reason::ShuttingDown, message)
+        .retry_after(RESTART)
+        .into()
+}
+
 fn change(error: &ChangeError) -> Status {
     let failed = |reason, remedy: &str, source: &io::Error| {
         let message = format!("{}; nothing has changed; {remedy}", chain(error));
@@ -325,10 +333,7 @@ fn change(error: &ChangeError) -> Status {
             let message = "too many changes are waiting on this node; try again in a moment";
             Fault::new(Reason::Busy, message).retry_after(*retry_after)
         }
-        ChangeError::ShuttingDown => {
-            let message = "the daemon is shutting down; try again when it is back";
-            Fault::new(Reason::ShuttingDown, message).retry_after(RESTART)
-        }
+        ChangeError::ShuttingDown => return shutting_down(),
         ChangeError::DiskFull(source) => {
             let remedy = "make room on its file system (GetNode tells the path) and try again";
             failed(Reason::DiskFull, remedy, source)

@@ -54,7 +54,7 @@ impl Nodes {
         Node::start(&NodeOptions {
             dir: Some(self.folder.join(name)),
             name: Some(name.to_owned()),
-            api_server: false,
+            ..NodeOptions::default()
         })
     }
 }
