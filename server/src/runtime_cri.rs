@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 pub(crate) use self::{
     client::CriRuntime,
-    observation::{Observation, ObservationWatch},
+    observation::{Observation, ObservationWatch, Seen},
     observe::observe,
 };
 
