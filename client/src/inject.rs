@@ -92,6 +92,7 @@ impl InjectPods {
 
     pub(crate) fn to_message(&self) -> v1::InjectPodsRequest {
         v1::InjectPodsRequest {
+            trial: None,
             bundle: self.bundle.clone(),
             manifests: self.manifests.clone(),
             validate_only: self.validate_only,

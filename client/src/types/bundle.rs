@@ -145,6 +145,7 @@ impl From<v1::Bundle> for Bundle {
 impl From<v1::BundlePod> for BundlePod {
     fn from(wire: v1::BundlePod) -> Self {
         let v1::BundlePod {
+            wave: _,
             namespace,
             name,
             uid,

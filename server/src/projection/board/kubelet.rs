@@ -223,7 +223,9 @@ impl Board {
                 };
             }
         }
-        entry.touched = Some(now);
+        if ok {
+            entry.touched = Some(now);
+        }
     }
 
     /// Whether the kubelet has to be restarted now. The board takes it as begun.

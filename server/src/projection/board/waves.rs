@@ -162,6 +162,10 @@ impl Board {
         if !self.has_runtime || entry.vacate {
             return true;
         }
+        // What was removed before the daemon was restarted is only known from the runtime.
+        if !self.has_observed {
+            return false;
+        }
         let mut others = self.entries.iter().filter(|(name, other)| {
             // One whose next content cannot be written is not on its way out.
             *name != file && (other.demand.is_none() || other.written.is_some())
