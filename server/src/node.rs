@@ -21,7 +21,7 @@ pub(crate) use self::{
     error::{ChangeError, InjectError, RemoveError},
 };
 use crate::{
-    events::EventSink,
+    events::{EventLog, EventSink},
     kubelet::KubeletWatch,
     probe::ReadinessWatch,
     projection::{Directory, ProjectionView},
@@ -233,6 +233,7 @@ struct Published {
     readiness: ReadinessWatch,
     kubelet: KubeletWatch,
     statuses: StatusWatch,
+    event_log: EventLog,
 }
 
 impl NodeHandle {
@@ -337,9 +338,16 @@ impl NodeHandle {
         &self.events
     }
 
-    /// What the store and the projection know to be wrong.
+    /// What was recorded.
+    pub(crate) fn event_log(&self) -> &EventLog {
+        &self.published.event_log
+    }
+
+    /// What the store, the projection and the event log know to be wrong.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        self.published.problems()
+        let mut problems = self.published.problems();
+        problems.extend(self.published.event_log.problems());
+        problems
     }
 
     /// Whether the store and the static pod directory work. Ends with the node.
@@ -376,6 +384,7 @@ impl NodeHandle {
 }
 
 impl Published {
+    /// What keeps the node from doing its work. Events are not among it.
     fn problems(&self) -> Vec<Problem> {
         let mut problems = self.store_problems.borrow().clone();
         problems.extend(self.projection.problems.borrow().iter().cloned());

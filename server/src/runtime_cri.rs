@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 pub(crate) use self::{
     client::CriRuntime,
-    observation::{Observation, ObservationWatch},
+    observation::{Observation, ObservationWatch, Seen},
     observe::observe,
 };
 
@@ -150,6 +150,12 @@ pub(crate) trait Runtime: Clone + Send + Sync + 'static {
         sandbox: &Sandbox,
         grace: Duration,
     ) -> impl Future<Output = Result<(), RuntimeError>> + Send;
+
+    /// Removes a sandbox that has stopped, with its containers. Their logs stay. Nothing is done unless it is overridden.
+    fn remove(&self, sandbox: &Sandbox) -> impl Future<Output = Result<(), RuntimeError>> + Send {
+        let _ = sandbox;
+        std::future::ready(Ok(()))
+    }
 
     /// What the runtime knows of a pod whose manifest is gone. Nothing, unless it is overridden.
     fn traits(

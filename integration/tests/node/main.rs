@@ -27,3 +27,4 @@ mod scene;
 mod smoke;
 mod state;
 mod unsynced;
+mod waves;

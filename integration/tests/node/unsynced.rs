@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 use crate::rig::LIMIT;
 use crate::scene::Scene;
 
+/// What the kubelet waits at least before it starts again what has crashed.
+const BACK_OFF: Duration = Duration::from_secs(10);
+
 fn node() -> Node {
     Node::start(&NodeOptions::unsynced()).expect("start the node")
 }
@@ -78,8 +81,9 @@ fn without_a_way_to_restart_the_kubelet_replaced_pods_keep_their_uid() {
     let scene = Scene::on(&node, "kept");
     let (first, _) = replace(&scene, "web", "one");
     let original = content_uid(&first, &scene, "web");
-    for line in ["two", "three"] {
-        let (injected, _) = replace(&scene, "web", line);
+    for line in ["two", "three", "four"] {
+        let (injected, took) = replace(&scene, "web", line);
+        assert!(took < BACK_OFF, "the kubelet took it for a crash: {took:?}");
         let (of_kubelet, content) = uids(&scene, "web").expect("it runs");
         assert_eq!(of_kubelet, original, "the kubelet would not start another");
         assert_eq!(content, content_uid(&injected, &scene, "web"));
@@ -92,7 +96,8 @@ fn without_a_way_to_restart_the_kubelet_replaced_pods_keep_their_uid() {
     scene.wait_stopped("web");
     assert!(!scene.file("web").exists());
     // The kubelet still has the old one in mind, and takes no other.
-    replace(&scene, "web", "again");
+    let (_, took) = replace(&scene, "web", "again");
+    assert!(took < BACK_OFF, "the kubelet took it for a crash: {took:?}");
 
     node.start_api_server().expect("start the API server");
     wait_for_synced(&scene);

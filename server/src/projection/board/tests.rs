@@ -225,6 +225,7 @@ fn on_an_unsynced_kubelet_a_replaced_pod_keeps_its_uid() {
             world.run_all();
             world.assert_as_demanded();
             assert_eq!(world.kubelet_uid("a"), Some("default/a-1"));
+            assert!(!world.has_remains("a"), "the kubelet would wait");
         }
         world.demand(&[]);
         world.run_all();

@@ -9,7 +9,8 @@ use futures_util::{
 };
 use seedpod_proto::cri::{
     ContainerFilter, ExecSyncRequest, GetEventsRequest, ListContainersRequest,
-    ListPodSandboxRequest, PodSandboxFilter, StopContainerRequest, StopPodSandboxRequest,
+    ListPodSandboxRequest, PodSandboxFilter, RemovePodSandboxRequest, StopContainerRequest,
+    StopPodSandboxRequest,
 };
 use tokio::time::timeout;
 
@@ -46,6 +47,18 @@ impl CriRuntime {
         };
         ask("StopPodSandbox", MARGIN, request, |request| {
             client.stop_pod_sandbox(request)
+        })
+        .await?;
+        Ok(())
+    }
+
+    pub(super) async fn remove_sandbox(&self, sandbox: &Sandbox) -> Result<(), RuntimeError> {
+        let mut client = self.runtime.clone();
+        let request = RemovePodSandboxRequest {
+            pod_sandbox_id: sandbox.id.clone(),
+        };
+        ask("RemovePodSandbox", MARGIN, request, |request| {
+            client.remove_pod_sandbox(request)
         })
         .await?;
         Ok(())

@@ -127,6 +127,8 @@ pub(super) struct World {
     workers: BTreeMap<String, Worker>,
     rejected: BTreeSet<String>,
     sandboxes: Vec<Stands>,
+    /// How many sandboxes were made.
+    made: i64,
     orders: Vec<(StopOrder, Instant)>,
     restart_ends: Option<Instant>,
     wanted: Vec<Wanted>,
@@ -163,6 +165,7 @@ impl World {
             workers: BTreeMap::new(),
             rejected: BTreeSet::new(),
             sandboxes: Vec::new(),
+            made: 0,
             orders: Vec::new(),
             restart_ends: None,
             wanted: Vec::new(),
@@ -416,6 +419,14 @@ impl World {
         for order in self.board.stops(&sandboxes, self.now, self.now) {
             self.stop(order);
         }
+        for (file, remains) in self.board.remains(&sandboxes, self.now) {
+            self.sandboxes.retain(|stands| {
+                let goes = remains.iter().any(|it| it.id == stands.number.to_string());
+                assert!(!goes || !stands.live, "{stands:?} still runs");
+                !goes
+            });
+            self.board.cleaned(&file, self.now);
+        }
         if self.board.restart(self.now) {
             self.counts[0] += 1;
             self.restart_ends = Some(self.now + Duration::from_millis(300));
@@ -494,7 +505,8 @@ impl World {
                     }
                 }
             } else if let Some(read) = read.filter(|_| is_wanted && live.is_none()) {
-                let number = i64::try_from(self.sandboxes.len()).expect("few");
+                self.made += 1;
+                let number = self.made;
                 self.sandboxes.push(Stands {
                     read: read.clone(),
                     number,
@@ -744,6 +756,11 @@ impl World {
 
     pub(super) fn stopped_in_order(&self) -> &[String] {
         &self.stopped
+    }
+
+    /// Whether the runtime still has stopped sandboxes of a pod.
+    pub(super) fn has_remains(&self, name: &str) -> bool {
+        self.sandboxes.iter().any(|it| !it.live && it.read.name == name)
     }
 
     pub(super) fn restarts(&self) -> u32 {
