@@ -17,7 +17,9 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use super::{ContainerDetails, Executed, Runtime, RuntimeError, RuntimeVersion, Sandbox, join};
+use super::{
+    ContainerDetails, Executed, Listing, Runtime, RuntimeError, RuntimeVersion, Sandbox, join,
+};
 
 /// How long the runtime may take for a question. A healthy one answers within milliseconds.
 const QUESTION: Duration = Duration::from_secs(2);
@@ -94,6 +96,10 @@ impl CriRuntime {
 
 impl Runtime for CriRuntime {
     async fn sandboxes(&self) -> Result<Vec<Sandbox>, RuntimeError> {
+        Ok(self.listing().await?.sandboxes)
+    }
+
+    async fn listing(&self) -> Result<Listing, RuntimeError> {
         let (mut pods, mut containers) = (self.runtime.clone(), self.runtime.clone());
         let (pods, containers) = tokio::try_join!(
             ask(
@@ -109,7 +115,7 @@ impl Runtime for CriRuntime {
                 |request| { containers.list_containers(request) }
             ),
         )?;
-        Ok(join::sandboxes(pods.items, containers.containers))
+        Ok(join::listing(pods.items, containers.containers))
     }
 
     async fn sandbox_ips(&self, id: &str) -> Result<Vec<String>, RuntimeError> {
@@ -172,7 +178,7 @@ impl Runtime for CriRuntime {
     }
 
     async fn events(&self) -> Result<BoxStream<'static, ()>, RuntimeError> {
-        self.container_events().await
+        Ok(self.container_events())
     }
 }
 
