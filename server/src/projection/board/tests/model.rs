@@ -582,7 +582,7 @@ impl World {
                 uid: uid.clone(),
                 revision: 0,
                 state: if *ready {
-                    PodState::Running
+                    PodState::Ready
                 } else {
                     PodState::Starting
                 },
@@ -590,6 +590,10 @@ impl World {
                 running_revision: 0,
                 sandbox_id: String::new(),
                 containers: Vec::new(),
+                wave: 0,
+                state_time: Timestamp::UNIX_EPOCH,
+                pod_ips: Vec::new(),
+                waiting_since: None,
             };
         let statuses = self.statuses.iter().map(status).collect();
         self.board.statuses(Arc::new(statuses));
@@ -760,7 +764,9 @@ impl World {
 
     /// Whether the runtime still has stopped sandboxes of a pod.
     pub(super) fn has_remains(&self, name: &str) -> bool {
-        self.sandboxes.iter().any(|it| !it.live && it.read.name == name)
+        self.sandboxes
+            .iter()
+            .any(|it| !it.live && it.read.name == name)
     }
 
     pub(super) fn restarts(&self) -> u32 {
