@@ -4,6 +4,8 @@
 
 mod entry;
 mod kubelet;
+#[cfg(test)]
+mod tests;
 mod waves;
 
 use std::{

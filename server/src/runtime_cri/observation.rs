@@ -24,17 +24,8 @@ pub(crate) enum Seen {
     NotYet,
     /// It does not answer, for this reason, since then. What runs is not known.
     Away { cause: String, since: Timestamp },
-    /// What it has, with all details.
+    /// What it has, with all details of what is Seedpod's.
     Sandboxes(Arc<Vec<Sandbox>>),
-}
-
-impl Observation {
-    pub(crate) fn not_yet() -> Self {
-        Self {
-            asked: Instant::now(),
-            seen: Seen::NotYet,
-        }
-    }
 }
 
 /// How everybody learns what runs.

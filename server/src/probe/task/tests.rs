@@ -100,7 +100,10 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let (state, states) = watch::channel(Arc::default());
-        let (observation, observations) = watch::channel(Arc::new(Observation::not_yet()));
+        let (observation, observations) = watch::channel(Arc::new(Observation {
+            asked: Instant::now(),
+            seen: Seen::NotYet,
+        }));
         let (kubelet, views) = watch::channel(Arc::default());
         let inlets = Inlets {
             state: states,

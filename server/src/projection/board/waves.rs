@@ -16,7 +16,7 @@ use crate::node::{Waits, status::PodState, status::PodStatus};
 
 /// Whether the next wave may come. The only place that says so.
 fn is_ready(status: &PodStatus) -> bool {
-    status.state == PodState::Running
+    status.state == PodState::Ready
 }
 
 /// How a bundle's waves go on.
@@ -161,6 +161,10 @@ impl Board {
     pub(super) fn may_go(&self, file: &str, entry: &Entry) -> bool {
         if !self.has_runtime || entry.vacate {
             return true;
+        }
+        // What was removed before the daemon was restarted is only known from the runtime.
+        if !self.has_observed {
+            return false;
         }
         let mut others = self.entries.iter().filter(|(name, other)| {
             // One whose next content cannot be written is not on its way out.

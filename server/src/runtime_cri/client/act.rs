@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use futures_util::{
-    StreamExt as _,
+    StreamExt as _, TryStreamExt as _,
     future::try_join_all,
     stream::{self, BoxStream},
 };
 use seedpod_proto::cri::{
     ContainerFilter, ExecSyncRequest, GetEventsRequest, ListContainersRequest,
-    ListPodSandboxRequest, PodSandboxFilter, StopContainerRequest, StopPodSandboxRequest,
+    ListPodSandboxRequest, PodSandboxFilter, RemovePodSandboxRequest, StopContainerRequest,
+    StopPodSandboxRequest,
 };
-use tokio::time::timeout;
+use tonic::Response;
 
 use super::{CriRuntime, QUESTION, ask};
 use crate::runtime_cri::{ContainerState, Executed, RuntimeError, Sandbox, Traits};
@@ -46,6 +47,18 @@ impl CriRuntime {
         };
         ask("StopPodSandbox", MARGIN, request, |request| {
             client.stop_pod_sandbox(request)
+        })
+        .await?;
+        Ok(())
+    }
+
+    pub(super) async fn remove_sandbox(&self, sandbox: &Sandbox) -> Result<(), RuntimeError> {
+        let mut client = self.runtime.clone();
+        let request = RemovePodSandboxRequest {
+            pod_sandbox_id: sandbox.id.clone(),
+        };
+        ask("RemovePodSandbox", MARGIN, request, |request| {
+            client.remove_pod_sandbox(request)
         })
         .await?;
         Ok(())
@@ -128,19 +141,16 @@ impl CriRuntime {
         })
     }
 
-    pub(super) async fn container_events(&self) -> Result<BoxStream<'static, ()>, RuntimeError> {
+    /// No deadline: it goes on for as long as the runtime lives, and a runtime in Go does not answer at all before the
+    /// first event.
+    pub(super) fn container_events(&self) -> BoxStream<'static, ()> {
         let mut client = self.runtime.clone();
-        let error = |source| RuntimeError {
-            operation: "GetContainerEvents",
-            source,
-        };
-        // No deadline for the stream itself: it goes on for as long as the runtime lives.
-        let begun = timeout(QUESTION, client.get_container_events(GetEventsRequest {})).await;
-        let events = begun
-            .map_err(|_| error(format!("no answer within {} s", QUESTION.as_secs()).into()))?
-            .map_err(|status| error(status.into()))?
-            .into_inner();
-        let until_it_breaks = events.take_while(|event| std::future::ready(event.is_ok()));
-        Ok(stream::StreamExt::boxed(until_it_breaks.map(drop)))
+        let begun = async move { client.get_container_events(GetEventsRequest {}).await };
+        stream::once(begun)
+            .map_ok(Response::into_inner)
+            .try_flatten()
+            .take_while(|event| std::future::ready(event.is_ok()))
+            .map(drop)
+            .boxed()
     }
 }
