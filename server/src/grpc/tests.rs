@@ -1,5 +1,7 @@
 //! The services over a real node: its state and its directory on disk, gRPC in process.
 
+mod events;
+
 use std::{path::Path, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
@@ -23,6 +25,7 @@ use crate::{
 
 struct Bench {
     folder: tempfile::TempDir,
+    handle: NodeHandle,
     routes: Routes,
     metrics: Metrics,
     stop: CancellationToken,
@@ -35,6 +38,14 @@ impl Bench {
     }
 
     fn with_runtime(runtime: impl FnOnce(&Path) -> Option<CriRuntime>) -> Self {
+        Self::with(runtime, Rules::default())
+    }
+
+    fn with_rules(rules: Rules) -> Self {
+        Self::with(|_| None, rules)
+    }
+
+    fn with(runtime: impl FnOnce(&Path) -> Option<CriRuntime>, rules: Rules) -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         let runtime = runtime(folder.path());
         let (metrics, stop) = (Metrics::default(), CancellationToken::new());
@@ -54,7 +65,7 @@ impl Bench {
             projection: settings,
             runtime: runtime.clone(),
             kubelet: crate::kubelet::unknown(),
-            rules: Rules::default(),
+            rules,
             metrics: metrics.clone(),
         };
         let (handle, tasks) = start(setup, stop.clone()).expect("a fresh node starts");
@@ -69,9 +80,10 @@ impl Bench {
             max_bundle_bytes: 100_000,
             max_message_bytes: 110_000,
         };
-        let routes = routes(handle, runtime, info, metrics.clone());
+        let routes = routes(handle.clone(), runtime, info, metrics.clone());
         Self {
             folder,
+            handle,
             routes,
             metrics,
             stop,
