@@ -11,6 +11,7 @@ mod cli;
 mod daemon;
 mod disk_full;
 mod drift;
+mod events;
 mod foreign;
 mod grpcurl;
 mod injection;
