@@ -27,3 +27,4 @@ mod rig;
 mod scene;
 mod smoke;
 mod state;
+mod waves;

@@ -142,6 +142,7 @@ pub(crate) fn start<R: Runtime>(
     let node = settings.node.clone();
     let (projection, projecting) = projection::start(
         settings,
+        rules.wave_timeout,
         projection::Inlets {
             state: state.clone(),
             statuses: statuses.clone(),
