@@ -40,6 +40,11 @@ fn after(sequence: u64, until_now: bool) -> WatchEventsRequest {
     }
 }
 
+/// Room for many readers of one client.
+fn many() -> serde_json::Value {
+    json!({"maxStreamsPerClient": 64, "maxConnectionsPerClient": 64})
+}
+
 /// All events that there are now.
 fn all(scene: &Scene<'_>, bundle: &str) -> Vec<Event> {
     let request = WatchEventsRequest {
@@ -110,7 +115,11 @@ fn a_reader_of_ten_thousand_events_misses_none_and_gets_none_twice_over_kills() 
     let folder = aside.path().join("manifests");
     let scene = Scene::configured(
         "events",
-        json!({"staticPodPath": folder, "containerRuntimeEndpoint": null}),
+        json!({
+            "staticPodPath": folder,
+            "containerRuntimeEndpoint": null,
+            "limits": many(),
+        }),
     );
     let names: Vec<String> = (0..PODS).map(|number| format!("p{number}")).collect();
     let pods: Vec<_> = names.iter().map(|name| scene.pod(name, "x")).collect();
@@ -146,6 +155,12 @@ fn a_reader_of_ten_thousand_events_misses_none_and_gets_none_twice_over_kills() 
             reader.newest()
         );
     }
+    stalled_readers_hold_up_nobody(&scene, &reader, || {
+        for file in &files {
+            let _ = fs::remove_file(file);
+        }
+        wait_until(LIMIT, "the files are put back", complete).unwrap();
+    });
     let stored = all(&scene, "");
     let newest = stored.last().expect("some").sequence;
     wait_until(LIMIT, "the reader has the rest", || {
@@ -173,11 +188,60 @@ fn a_reader_of_ten_thousand_events_misses_none_and_gets_none_twice_over_kills() 
     assert_eq!(count(EventType::EventsLost), 0);
 }
 
+/// Readers that take a first answer and then no more cost little, and those that read get what is new.
+fn stalled_readers_hold_up_nobody(scene: &Scene<'_>, reader: &Reader, change: impl Fn()) {
+    const STALLED: u64 = 30;
+    let before = resident(scene);
+    let socket = scene.daemon.socket();
+    let stalled = run(async move {
+        let mut streams = Vec::new();
+        for _ in 0..STALLED {
+            let mut client = connect(socket.clone()).await?;
+            let mut stream = client.watch_events(after(0, false)).await?.into_inner();
+            let first = stream.message().await?;
+            assert_eq!(first.map(|first| first.events[0].sequence), Some(1));
+            streams.push((client, stream));
+        }
+        Ok::<_, Status>(streams)
+    })
+    .expect("open the streams");
+    let newest = reader.newest();
+    let begin = Instant::now();
+    change();
+    wait_until(LIMIT, "the others get what is new", || {
+        reader.newest() >= newest + 2 * PODS as u64
+    })
+    .unwrap();
+    let grown = resident(scene).saturating_sub(before);
+    println!(
+        "{STALLED} stalled readers: {} KiB each; new events came in {:.1?}",
+        grown / STALLED,
+        begin.elapsed()
+    );
+    assert!(grown < STALLED * 400, "{grown} KiB");
+    drop(stalled);
+}
+
+/// The daemon's resident memory in KiB.
+fn resident(scene: &Scene<'_>) -> u64 {
+    let pid = scene.daemon.process().expect("it runs").pid;
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("read its status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number
+        .and_then(|number| number.parse().ok())
+        .expect("VmRSS")
+}
+
 #[test]
 fn open_streams_end_with_the_truth_and_do_not_hold_the_daemon_up() {
-    let scene = Scene::new("ending");
+    const STREAMS: u64 = 50;
+    let scene = Scene::configured("ending", json!({"limits": many()}));
+    // So that what is needed once is there.
+    all(&scene, "");
+    let before = resident(&scene);
     let socket = scene.daemon.socket();
-    let streams = (0..20).map(|_| {
+    let streams = (0..STREAMS).map(|_| {
         let socket = socket.clone();
         run(async move {
             let mut client = connect(socket).await?;
@@ -185,6 +249,12 @@ fn open_streams_end_with_the_truth_and_do_not_hold_the_daemon_up() {
         })
     });
     let streams: Vec<_> = streams.collect::<Result<_, _>>().expect("open the streams");
+    let grown = resident(&scene).saturating_sub(before);
+    println!(
+        "{STREAMS} idle readers, each with a connection: {} KiB each",
+        grown / STREAMS
+    );
+    assert!(grown < STREAMS * 100, "{grown} KiB");
     let ends: Vec<_> = streams
         .into_iter()
         .map(|mut stream| {
@@ -202,7 +272,7 @@ fn open_streams_end_with_the_truth_and_do_not_hold_the_daemon_up() {
     let begin = Instant::now();
     scene.daemon.stop().expect("stop the daemon");
     let took = begin.elapsed();
-    println!("stopped with 20 open streams in {took:.1?}");
+    println!("stopped with {STREAMS} open streams in {took:.1?}");
     assert!(took < Duration::from_secs(3), "{took:?}");
     for end in ends {
         let status = run(end).expect("no panic").expect("no OK");
