@@ -126,6 +126,14 @@ impl Pod {
         &self.host_ports
     }
 
+    /// Its wave: the number in the annotation `seedpod.dev/wave`; 0 without one.
+    pub fn wave(&self) -> u32 {
+        let wave = &self.value["metadata"]["annotations"][crate::stamp::WAVE];
+        wave.as_str()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0)
+    }
+
     /// The field path of the document that it came from, as in `manifests[0].documents[1]`.
     pub fn origin(&self) -> &str {
         &self.origin

@@ -7,7 +7,7 @@ mod file;
 mod value;
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -42,6 +42,18 @@ pub struct Configuration {
     pub limits: Limits,
     /// How pods become files.
     pub projection: Projection,
+    /// What is waited for, and how long.
+    pub readiness: Readiness,
+    /// How the kubelet can be restarted, when it has to; `None`: it must not.
+    pub kubelet_restart: Option<KubeletRestart>,
+    /// The address at which probes reach pods in the host's network; `None`: that of the default route.
+    pub node_ip: Option<IpAddr>,
+    /// How many revisions of a bundle are kept, the active one included.
+    pub revision_history_limit: usize,
+    /// How often a container of a revision on trial may end before the trial has failed.
+    pub trial_max_crashes: u32,
+    /// How many events are kept at least.
+    pub max_events: usize,
 }
 
 /// The TCP endpoint.
@@ -110,6 +122,10 @@ pub struct Limits {
     pub max_requests: usize,
     /// The most requests in flight of one client certificate's name or one local user.
     pub max_requests_per_client: usize,
+    /// The most streams that are open.
+    pub max_streams: usize,
+    /// The most open streams of one client certificate's name or one local user.
+    pub max_streams_per_client: usize,
     /// The most connections, counted for TCP and for the Unix socket each.
     pub max_connections: usize,
     /// The most connections of one client certificate's name or one local user.
@@ -140,6 +156,8 @@ impl Default for Limits {
             request_timeout: Duration::from_secs(30),
             max_requests: 32,
             max_requests_per_client: 8,
+            max_streams: 128,
+            max_streams_per_client: 32,
             max_connections: 128,
             max_connections_per_client: 32,
             max_connection_age: Duration::from_secs(60 * 60),
@@ -166,6 +184,33 @@ impl Default for Projection {
             repair_drift: true,
         }
     }
+}
+
+/// What is waited for, and how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readiness {
+    /// How long a wave may take to get ready before that is reported as a failure.
+    pub wave_timeout: Duration,
+    /// After this a pod for which the kubelet has made no sandbox counts as refused.
+    pub refused_after: Duration,
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self {
+            wave_timeout: Duration::from_secs(300),
+            refused_after: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How the kubelet is restarted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KubeletRestart {
+    /// By `systemctl restart UNIT`.
+    SystemdUnit(String),
+    /// By a program with its arguments, without a shell.
+    Command(Vec<String>),
 }
 
 /// Why a configuration was refused.

@@ -1,8 +1,10 @@
 //! The API: from protobuf to the node and back. The only place that knows gRPC's statuses.
 //!
-//! `injection` and `node` are the two services, `pods` is what `ListPods` finds out, `convert` and `page` are the ways
+//! `injection` and `node` are the two services; `watch_pods`, `logs`, `events` and `revisions` hold what is more than a
+//! few lines of the former. `pods` is what `ListPods` finds out, `convert` and `page` are the ways
 //! between the messages and our types, `reason` and `status` make errors, `bare` completes those that are not ours,
-//! `audit` writes who changed what. `authorize`, `admit` and `deadline` stand before all of it.
+//! `audit` writes who changed what. `authorize`, `admit`, `deadline` and `streams` (which also ends the open ones when
+//! the daemon stops) stand before all of it.
 
 pub(crate) mod admit;
 mod audit;
@@ -10,14 +12,19 @@ pub(crate) mod authorize;
 mod bare;
 mod convert;
 pub(crate) mod deadline;
+mod events;
 mod injection;
+mod logs;
 mod node;
 mod page;
 mod pods;
 mod reason;
+mod revisions;
 mod status;
+pub(crate) mod streams;
 #[cfg(test)]
 mod tests;
+mod watch_pods;
 
 use std::{path::PathBuf, sync::Arc};
 

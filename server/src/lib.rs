@@ -1,22 +1,28 @@
 //! The daemon `seedpodd`.
 
+#![allow(dead_code)] // Until all parts are there.
+
 mod access;
 mod args;
 mod config;
 mod daemon;
 mod error;
+mod events;
 mod fs;
 mod grpc;
 mod http;
+mod kubelet;
+mod logs;
 mod metrics;
 mod node;
+mod probe;
 mod projection;
 mod runtime_cri;
 mod store;
 
 pub use args::Args;
 pub use config::{
-    Configuration, ConfigurationError, DEFAULT_PATH, Limits, Listen, Log, LogFormat, LogLevel,
-    Projection, TlsFiles,
+    Configuration, ConfigurationError, DEFAULT_PATH, KubeletRestart, Limits, Listen, Log,
+    LogFormat, LogLevel, Projection, Readiness, TlsFiles,
 };
 pub use daemon::run;

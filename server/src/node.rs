@@ -2,10 +2,12 @@
 
 mod actor;
 mod error;
+mod follow;
 mod plan;
 pub(crate) mod status;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
@@ -13,14 +15,17 @@ use jiff::Timestamp;
 use seedpod_manifest::{BundleName, Checked, Digest, HostPort, NodeName, PodKey, Warning};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::actor::Command;
+use self::{actor::Command, status::PodStatus};
 pub(crate) use self::{
-    actor::start,
+    actor::{Rules, Setup, start},
     error::{ChangeError, InjectError, RemoveError},
 };
 use crate::{
+    events::{EventLog, EventSink},
+    kubelet::KubeletWatch,
+    probe::ReadinessWatch,
     projection::{Directory, ProjectionView},
-    runtime_cri::Sandbox,
+    runtime_cri::{ObservationWatch, Sandbox},
     store::StoreId,
 };
 
@@ -118,6 +123,8 @@ pub(crate) struct BundlePod {
     pub(crate) rendered: Arc<str>,
     /// The host's ports that it takes.
     pub(crate) host_ports: Vec<HostPort>,
+    /// Its place in the order of the bundle.
+    pub(crate) wave: u32,
 }
 
 impl std::fmt::Debug for BundlePod {
@@ -164,8 +171,19 @@ pub(crate) struct PodProjection {
     pub(crate) key: PodKey,
     pub(crate) uid: String,
     pub(crate) phase: ProjectionPhase,
+    /// Only with [`ProjectionPhase::Pending`]: the pod of a lower wave that is to be ready first.
+    pub(crate) waits_for: Option<Waits>,
     /// What went wrong last, for people: "the static pod directory is full", ….
     pub(crate) error: Option<String>,
+}
+
+/// A pod that has to be ready before another one is projected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Waits {
+    pub(crate) key: PodKey,
+    pub(crate) wave: u32,
+    /// Its wave has taken longer than it may. It is waited for all the same.
+    pub(crate) timed_out: bool,
 }
 
 /// How far the projection of a pod has come.
@@ -199,14 +217,23 @@ pub(crate) struct NodeHandle {
     published: Published,
     directory: Arc<Directory>,
     id: Arc<StoreId>,
+    events: EventSink,
 }
 
-/// What the actor and the projection publish.
+/// All pods to speak of, judged. Published by `follow` whenever one changes.
+pub(crate) type StatusWatch = watch::Receiver<Arc<Vec<PodStatus>>>;
+
+/// What the parts of the node publish.
 #[derive(Debug, Clone)]
 struct Published {
     state: watch::Receiver<Arc<State>>,
     store_problems: watch::Receiver<Vec<Problem>>,
     projection: ProjectionView,
+    observation: ObservationWatch,
+    readiness: ReadinessWatch,
+    kubelet: KubeletWatch,
+    statuses: StatusWatch,
+    event_log: EventLog,
 }
 
 impl NodeHandle {
@@ -286,9 +313,41 @@ impl NodeHandle {
         Arc::clone(&self.published.projection.pods.borrow())
     }
 
-    /// What the store and the projection know to be wrong.
+    /// All pods to speak of, judged.
+    pub(crate) fn statuses(&self) -> StatusWatch {
+        self.published.statuses.clone()
+    }
+
+    /// What runs.
+    pub(crate) fn observation(&self) -> ObservationWatch {
+        self.published.observation.clone()
+    }
+
+    /// What the probes say.
+    pub(crate) fn readiness(&self) -> ReadinessWatch {
+        self.published.readiness.clone()
+    }
+
+    /// What the kubelet says.
+    pub(crate) fn kubelet(&self) -> KubeletWatch {
+        self.published.kubelet.clone()
+    }
+
+    /// Where events are recorded.
+    pub(crate) fn events(&self) -> &EventSink {
+        &self.events
+    }
+
+    /// What was recorded.
+    pub(crate) fn event_log(&self) -> &EventLog {
+        &self.published.event_log
+    }
+
+    /// What the store, the projection and the event log know to be wrong.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        self.published.problems()
+        let mut problems = self.published.problems();
+        problems.extend(self.published.event_log.problems());
+        problems
     }
 
     /// Whether the store and the static pod directory work. Ends with the node.
@@ -300,16 +359,7 @@ impl NodeHandle {
     /// another store. Their uid tells.
     pub(crate) fn disown_copies(&self, sandboxes: &mut [Sandbox], node: &NodeName) {
         for sandbox in sandboxes {
-            let made_here = || {
-                let (bundle, digest) = (sandbox.bundle.as_deref()?, sandbox.digest.as_deref()?);
-                let key = PodKey {
-                    namespace: sandbox.namespace.clone(),
-                    name: pod_name(&sandbox.name, node)?.to_owned(),
-                };
-                let uid = self.id.pod_uid(bundle, sandbox.revision?, &key, digest);
-                (uid == sandbox.uid).then_some(())
-            };
-            if made_here().is_none() {
+            if owner_of(&self.id, sandbox, node).is_none() {
                 sandbox.bundle = None;
                 sandbox.revision = None;
             }
@@ -334,6 +384,7 @@ impl NodeHandle {
 }
 
 impl Published {
+    /// What keeps the node from doing its work. Events are not among it.
     fn problems(&self) -> Vec<Problem> {
         let mut problems = self.store_problems.borrow().clone();
         problems.extend(self.projection.problems.borrow().iter().cloned());
@@ -370,6 +421,21 @@ pub(crate) fn sandboxes_of<'a, 'k>(
         sandbox.namespace == key.namespace
             && pod_name(&sandbox.name, node) == Some(key.name.as_str())
     })
+}
+
+/// The pod that a sandbox is of, when this very store made it: the uid of its content proves that.
+pub(crate) fn owner_of(
+    id: &StoreId,
+    sandbox: &Sandbox,
+    node: &NodeName,
+) -> Option<(BundleName, PodKey)> {
+    let (bundle, digest) = (sandbox.bundle.as_deref()?, sandbox.digest.as_deref()?);
+    let key = PodKey {
+        namespace: sandbox.namespace.clone(),
+        name: pod_name(&sandbox.name, node)?.to_owned(),
+    };
+    let uid = id.pod_uid(bundle, sandbox.revision?, &key, digest);
+    (uid == sandbox.uid).then_some((bundle.parse().ok()?, key))
 }
 
 /// A static pod's name as in its manifest: the kubelet's name for it without the node's suffix.

@@ -3,7 +3,8 @@
 //! One task (`task`) owns the directory. It is level-triggered: whatever wakes it (a new state, a change in the
 //! directory, a deadline), it compares what is demanded with what is there and with what runs, and does what is
 //! missing. `board` is the pure part that decides, `nudge` its rule for asking the kubelet to try again; `directory`
-//! reads and writes; `drift` watches with inotify.
+//! reads and writes; `drift` watches with inotify, `look` compares; `effects` stops pods over CRI and restarts the
+//! kubelet (`restart`), where the kubelet does not do its part.
 //!
 //! What holds at each instant, also after a crash: a demanded pod that was projected has a whole file, the old one or
 //! the new one; a foreign file is never touched; the directory itself is never renamed or made anew.
@@ -11,7 +12,10 @@
 mod board;
 mod directory;
 mod drift;
+mod effects;
+mod look;
 mod nudge;
+mod restart;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -23,8 +27,11 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::directory::{Directory, ForeignFile};
 use crate::{
+    config::KubeletRestart,
+    events::EventSink,
+    kubelet::KubeletWatch,
     metrics::Metrics,
-    node::{PodProjection, Problem, State},
+    node::{PodProjection, Problem, State, StatusWatch},
     runtime_cri::Runtime,
     store::StoreId,
 };
@@ -40,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) nudge_for: Duration,
     /// Whether owned files that somebody changed are put right.
     pub(crate) repair_drift: bool,
+    /// How the kubelet may be restarted.
+    pub(crate) kubelet_restart: Option<KubeletRestart>,
 }
 
 /// What the projection publishes.
@@ -51,13 +60,25 @@ pub(crate) struct ProjectionView {
     pub(crate) problems: watch::Receiver<Vec<Problem>>,
 }
 
+/// What the projection looks at.
+#[derive(Debug)]
+pub(crate) struct Inlets {
+    pub(crate) state: watch::Receiver<Arc<State>>,
+    /// For the waves: a pod waits until those of the lower waves are ready.
+    pub(crate) statuses: StatusWatch,
+    pub(crate) kubelet: KubeletWatch,
+}
+
 /// Starts the projection's task. It ends when `shutdown` is cancelled.
+#[expect(clippy::too_many_arguments, reason = "each is another thing")]
 pub(crate) fn start<R: Runtime>(
     settings: Settings,
+    wave_timeout: Duration,
+    inlets: Inlets,
     directory: Arc<Directory>,
     id: Arc<StoreId>,
     runtime: Option<R>,
-    state: watch::Receiver<Arc<State>>,
+    events: EventSink,
     metrics: Metrics,
     shutdown: CancellationToken,
 ) -> (ProjectionView, JoinHandle<()>) {
@@ -65,6 +86,7 @@ pub(crate) fn start<R: Runtime>(
     let (publish_problems, problems) = watch::channel(Vec::new());
     let task = task::Task::new(
         settings,
+        wave_timeout,
         directory,
         id,
         runtime,
@@ -72,8 +94,9 @@ pub(crate) fn start<R: Runtime>(
         task::Outlets {
             pods: publish_pods,
             problems: publish_problems,
+            events,
         },
     );
-    let task = tokio::spawn(task.run(state, shutdown));
+    let task = tokio::spawn(task.run(inlets, shutdown));
     (ProjectionView { pods, problems }, task)
 }

@@ -1,14 +1,23 @@
 //! What the container runtime runs, over CRI v1.
 //!
-//! `client.rs` makes the calls, `join.rs` turns the runtime's two flat lists into sandboxes with their containers.
+//! `observation.rs` is what is published of the runtime. `client.rs` makes the calls, `join.rs` turns the runtime's two flat lists into sandboxes with their containers.
 //! A daemon without a runtime has no [`CriRuntime`]: it is an `Option` wherever one can do without.
 
 mod client;
 mod join;
+mod observation;
+mod observe;
 
+use std::time::Duration;
+
+use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 
-pub(crate) use client::CriRuntime;
+pub(crate) use self::{
+    client::CriRuntime,
+    observation::{Observation, ObservationWatch, Seen},
+    observe::observe,
+};
 
 /// A pod sandbox and its containers, as the runtime reports them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +26,10 @@ pub(crate) struct Sandbox {
     pub(crate) namespace: String,
     /// With the node's suffix.
     pub(crate) name: String,
+    /// The uid of the content: what the `seedpod.dev/uid` annotation says, and without one the kubelet's uid.
     pub(crate) uid: String,
+    /// The uid that the kubelet knows the pod by. Another one than `uid` when a pod was replaced under its old uid.
+    pub(crate) kubelet_uid: String,
     /// Whether the sandbox is READY: it stands, and its containers may run.
     pub(crate) ready: bool,
     pub(crate) created_at: Timestamp,
@@ -27,6 +39,8 @@ pub(crate) struct Sandbox {
     pub(crate) digest: Option<String>,
     /// The newest attempt of each container.
     pub(crate) containers: Vec<Container>,
+    /// The pod's addresses; none for a pod in the host's network. Only filled in an [`Observation`].
+    pub(crate) ips: Vec<String>,
 }
 
 /// A container.
@@ -37,6 +51,10 @@ pub(crate) struct Container {
     pub(crate) attempt: u32,
     pub(crate) state: ContainerState,
     pub(crate) image: String,
+    /// Only filled in an [`Observation`], and only when the runtime told them.
+    pub(crate) details: Option<ContainerDetails>,
+    /// How the attempt before this one ended. As `details`.
+    pub(crate) last_termination: Option<ContainerDetails>,
 }
 
 /// What the runtime tells of one container beyond the list.
@@ -46,8 +64,16 @@ pub(crate) struct ContainerDetails {
     pub(crate) exit_code: i32,
     /// The runtime's word, as in "Completed" or "OOMKilled". May be empty.
     pub(crate) reason: String,
+    /// What the runtime adds to the reason. May be empty.
+    pub(crate) message: String,
     /// `None` before it was started.
     pub(crate) started_at: Option<Timestamp>,
+    /// `None` before it has ended.
+    pub(crate) finished_at: Option<Timestamp>,
+    /// The id of the image that it was made from.
+    pub(crate) image_id: String,
+    /// Where the runtime writes its log. Empty when it writes none.
+    pub(crate) log_path: String,
 }
 
 /// What the runtime calls itself.
@@ -105,4 +131,58 @@ impl RuntimeError {
 pub(crate) trait Runtime: Clone + Send + Sync + 'static {
     /// All pod sandboxes that the kubelet made, with their containers. Exited ones may be listed too.
     fn sandboxes(&self) -> impl Future<Output = Result<Vec<Sandbox>, RuntimeError>> + Send;
+
+    /// What the runtime tells of one container beyond [`Self::sandboxes`].
+    fn container_status(
+        &self,
+        id: &str,
+    ) -> impl Future<Output = Result<ContainerDetails, RuntimeError>> + Send;
+
+    /// The sandbox's IP addresses. None for a pod in the host's network.
+    fn sandbox_ips(
+        &self,
+        id: &str,
+    ) -> impl Future<Output = Result<Vec<String>, RuntimeError>> + Send;
+
+    /// Stops the containers of a sandbox, each within the grace period, and then the sandbox.
+    fn stop(
+        &self,
+        sandbox: &Sandbox,
+        grace: Duration,
+    ) -> impl Future<Output = Result<(), RuntimeError>> + Send;
+
+    /// What the runtime knows of a pod whose manifest is gone. Nothing, unless it is overridden.
+    fn traits(
+        &self,
+        sandbox: &Sandbox,
+    ) -> impl Future<Output = Result<Traits, RuntimeError>> + Send {
+        let _ = sandbox;
+        std::future::ready(Ok(Traits::default()))
+    }
+
+    /// Runs a program in a container and waits for its end, at most for `limit`.
+    fn exec(
+        &self,
+        container: &str,
+        command: &[String],
+        limit: Duration,
+    ) -> impl Future<Output = Result<Executed, RuntimeError>> + Send;
+
+    /// Notices that something has changed, as long as the runtime is there. An error when it tells of no events.
+    fn events(&self) -> impl Future<Output = Result<BoxStream<'static, ()>, RuntimeError>> + Send;
+}
+
+/// What of a pod's manifest can be read from what the kubelet made of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Traits {
+    pub(crate) wave: Option<u32>,
+    pub(crate) grace: Option<Duration>,
+}
+
+/// How a program in a container ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Executed {
+    pub(crate) exit_code: i32,
+    /// What it wrote, to stdout and then to stderr. The beginning, when it is much.
+    pub(crate) output: String,
 }

@@ -190,11 +190,11 @@ fn check_annotations(report: &mut Report<'_>, path: &Path<'_>, metadata: &Object
                                run it: remove the annotation";
             report.refuse_key(&path, Reason::ReservedAnnotation, description);
         } else if key == WAVE {
-            if value.parse::<i32>().is_err() {
+            if value.parse::<u16>().is_err() {
                 report.refuse(
                     &path,
                     Reason::InvalidValue,
-                    "a wave is a whole number in quotes, such as \"1\"",
+                    "a wave is a whole number from 0 to 65535 in quotes, such as \"1\"",
                 );
             }
         } else if key

@@ -63,7 +63,20 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
         Rule::AtLeast(Role::Reader),
     ),
     (
+        "/seedpod.v1.PodInjectionService/ConfirmRevision",
+        Rule::AtLeast(Role::Injector),
+    ),
+    (
         "/seedpod.v1.PodInjectionService/GetBundle",
+        Rule::AtLeast(Role::Reader),
+    ),
+    (
+        "/seedpod.v1.PodInjectionService/GetPodLogs",
+        Rule::AtLeast(Role::Reader),
+    ),
+    // With `show_secrets` it needs Admin, which `grpc::revisions` sees to.
+    (
+        "/seedpod.v1.PodInjectionService/GetRevision",
         Rule::AtLeast(Role::Reader),
     ),
     (
@@ -79,8 +92,24 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
         Rule::AtLeast(Role::Reader),
     ),
     (
+        "/seedpod.v1.PodInjectionService/ListRevisions",
+        Rule::AtLeast(Role::Reader),
+    ),
+    (
         "/seedpod.v1.PodInjectionService/RemoveBundle",
         Rule::AtLeast(Role::Injector),
+    ),
+    (
+        "/seedpod.v1.PodInjectionService/RollbackBundle",
+        Rule::AtLeast(Role::Injector),
+    ),
+    (
+        "/seedpod.v1.PodInjectionService/WatchEvents",
+        Rule::AtLeast(Role::Reader),
+    ),
+    (
+        "/seedpod.v1.PodInjectionService/WatchPods",
+        Rule::AtLeast(Role::Reader),
     ),
 ];
 

@@ -142,6 +142,12 @@ impl Scene {
             log: crate::config::Log::default(),
             limits: Limits::default(),
             projection: crate::config::Projection::default(),
+            readiness: crate::config::Readiness::default(),
+            kubelet_restart: None,
+            node_ip: None,
+            revision_history_limit: 10,
+            trial_max_crashes: 3,
+            max_events: 20_000,
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The configuration file as it is written.
 
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 use seedpod_manifest::NodeName;
 use serde::Deserialize;
 
 use super::{
-    Configuration, Limits, Listen, Log, LogFormat, LogLevel, Projection, TlsFiles,
+    Configuration, KubeletRestart, Limits, Listen, Log, LogFormat, LogLevel, Projection, Readiness,
+    TlsFiles,
     value::{
         AbsolutePath, Count, DurationText, OptionalAddress, OptionalEndpoint, OptionalSocket,
         PositiveDuration,
@@ -37,6 +38,16 @@ struct File {
     limits: LimitsSection,
     #[serde(default)]
     projection: ProjectionSection,
+    #[serde(default)]
+    readiness: ReadinessSection,
+    kubelet_restart: Option<KubeletRestartSection>,
+    #[serde(rename = "nodeIP")]
+    node_ip: Option<IpAddr>,
+    revision_history_limit: Option<Count<2, 1000>>,
+    #[serde(default)]
+    trial: TrialSection,
+    #[serde(default)]
+    events: EventsSection,
 }
 
 #[derive(Deserialize, Default)]
@@ -63,6 +74,8 @@ struct LimitsSection {
     request_timeout: Option<PositiveDuration>,
     max_requests: Option<Count<1, 1024>>,
     max_requests_per_client: Option<Count<1, 1024>>,
+    max_streams: Option<Count<1, 10_000>>,
+    max_streams_per_client: Option<Count<1, 10_000>>,
     max_connections: Option<Count<1, 10_000>>,
     max_connections_per_client: Option<Count<1, 10_000>>,
     max_connection_age: Option<PositiveDuration>,
@@ -76,6 +89,32 @@ struct LimitsSection {
 struct ProjectionSection {
     nudge_for: Option<DurationText>,
     repair_drift: Option<bool>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ReadinessSection {
+    wave_timeout: Option<PositiveDuration>,
+    refused_after: Option<PositiveDuration>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct KubeletRestartSection {
+    systemd_unit: Option<String>,
+    command: Option<Vec<String>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct TrialSection {
+    max_crashes: Option<Count<1, 100>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct EventsSection {
+    max_events: Option<Count<100, 1_000_000>>,
 }
 
 /// Reads and checks the file's content; the error is complete but for the file's name.
@@ -128,6 +167,12 @@ impl File {
             log,
             limits,
             projection,
+            readiness,
+            kubelet_restart,
+            node_ip,
+            revision_history_limit,
+            trial,
+            events,
         } = self;
 
         if api_version != API_VERSION {
@@ -189,6 +234,16 @@ impl File {
             },
             limits: limits.fill(),
             projection: projection.fill(),
+            readiness: readiness.fill(),
+            kubelet_restart: kubelet_restart
+                .map(KubeletRestartSection::check)
+                .transpose()?,
+            node_ip,
+            revision_history_limit: revision_history_limit.map_or(10, Count::size),
+            trial_max_crashes: trial
+                .max_crashes
+                .map_or(3, |count| u32::try_from(count.size()).unwrap_or(u32::MAX)),
+            max_events: events.max_events.map_or(20_000, Count::size),
         })
     }
 }
@@ -249,6 +304,10 @@ impl LimitsSection {
             max_requests_per_client: self
                 .max_requests_per_client
                 .map_or(default.max_requests_per_client, Count::size),
+            max_streams: self.max_streams.map_or(default.max_streams, Count::size),
+            max_streams_per_client: self
+                .max_streams_per_client
+                .map_or(default.max_streams_per_client, Count::size),
             max_connections: self
                 .max_connections
                 .map_or(default.max_connections, Count::size),
@@ -267,6 +326,46 @@ impl LimitsSection {
             drain_timeout: self
                 .drain_timeout
                 .map_or(default.drain_timeout, |given| given.0),
+        }
+    }
+}
+
+impl ReadinessSection {
+    fn fill(self) -> Readiness {
+        let default = Readiness::default();
+        Readiness {
+            wave_timeout: self
+                .wave_timeout
+                .map_or(default.wave_timeout, |given| given.0),
+            refused_after: self
+                .refused_after
+                .map_or(default.refused_after, |given| given.0),
+        }
+    }
+}
+
+impl KubeletRestartSection {
+    fn check(self) -> Result<KubeletRestart, String> {
+        match (self.systemd_unit, self.command) {
+            (Some(unit), None) if !unit.is_empty() && !unit.starts_with('-') => {
+                Ok(KubeletRestart::SystemdUnit(unit))
+            }
+            (Some(unit), None) => Err(format!(
+                "kubeletRestart.systemdUnit: {unit:?} is not the name of a unit; write for example kubelet.service"
+            )),
+            (None, Some(command)) if command.first().is_some_and(|path| path.starts_with('/')) => {
+                Ok(KubeletRestart::Command(command))
+            }
+            (None, Some(_)) => Err(
+                "kubeletRestart.command: must be a list that begins with the absolute path of a program; no shell \
+                 reads it"
+                    .to_owned(),
+            ),
+            _ => Err(
+                "kubeletRestart: set either systemdUnit or command; leave kubeletRestart out if the kubelet must not \
+                 be restarted"
+                    .to_owned(),
+            ),
         }
     }
 }

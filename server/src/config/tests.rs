@@ -25,6 +25,12 @@ fn defaults() -> Configuration {
         log: Log::default(),
         limits: Limits::default(),
         projection: Projection::default(),
+        readiness: Readiness::default(),
+        kubelet_restart: None,
+        node_ip: None,
+        revision_history_limit: 10,
+        trial_max_crashes: 3,
+        max_events: 20_000,
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
     fs::{Disk, FileSystem},
     grpc,
     http::Observed,
+    kubelet,
     metrics::Metrics,
     node::{self, NodeHandle, Problem},
     projection::Settings,
@@ -37,16 +38,29 @@ pub(super) async fn start(
         node: configuration.node_name.clone(),
         nudge_for: configuration.projection.nudge_for,
         repair_drift: configuration.projection.repair_drift,
+        kubelet_restart: configuration.kubelet_restart.clone(),
     };
+    let rules = node::Rules {
+        wave_timeout: configuration.readiness.wave_timeout,
+        refused_after: configuration.readiness.refused_after,
+        max_crashes: configuration.trial_max_crashes,
+        history: configuration.revision_history_limit,
+        max_events: configuration.max_events,
+        node_ip: configuration.node_ip,
+    };
+    let (kubelet, asking) = kubelet::start(&configuration.kubelet_root_directory, stop.clone());
     let disk: Arc<dyn FileSystem> = Arc::new(Disk::new(metrics.clone()));
-    let (handle, tasks) = node::start(
-        &disk,
-        &configuration.state_directory,
-        settings,
-        runtime.clone(),
-        metrics.clone(),
-        stop.clone(),
-    )?;
+    let setup = node::Setup {
+        fs: disk,
+        state_directory: configuration.state_directory.clone(),
+        projection: settings,
+        runtime: runtime.clone(),
+        kubelet,
+        rules,
+        metrics: metrics.clone(),
+    };
+    let (handle, mut tasks) = node::start(setup, stop.clone())?;
+    tasks.push(asking);
     let info = grpc::NodeInfo {
         node: configuration.node_name.clone(),
         version: env!("CARGO_PKG_VERSION"),

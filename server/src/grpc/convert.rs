@@ -33,9 +33,8 @@ fn timeless(bundle: &Bundle) -> v1::Bundle {
         name: bundle.name.to_string(),
         revision: bundle.revision,
         digest: bundle.digest.clone(),
-        create_time: None,
-        update_time: None,
         pods: bundle.pods.iter().map(bundle_pod).collect(),
+        ..v1::Bundle::default()
     }
 }
 
@@ -47,6 +46,7 @@ fn bundle_pod(pod: &BundlePod) -> v1::BundlePod {
         digest: pod.digest.clone(),
         revision: pod.revision,
         file: pod.file.clone(),
+        wave: pod.wave,
     }
 }
 
@@ -104,6 +104,7 @@ pub(super) fn pod(status: PodStatus, pod_ips: Vec<String>) -> v1::Pod {
         sandbox_id: status.sandbox_id,
         pod_ips,
         containers: status.containers.into_iter().map(container).collect(),
+        ..v1::Pod::default()
     }
 }
 
@@ -137,6 +138,7 @@ fn container(status: ContainerStatus) -> v1::Container {
         start_time: status.start_time.map(timestamp),
         exit_code: status.exit_code,
         reason: status.reason,
+        ..v1::Container::default()
     }
 }
 

@@ -4,11 +4,16 @@ mod request;
 
 use std::{sync::Arc, time::Instant};
 
+use futures_util::stream::BoxStream;
 use seedpod_manifest::{BundleName, Checked, FieldValidation, Options, Violation, check};
 use seedpod_proto::v1::{
-    Bundle, GetBundleRequest, InjectPodsRequest, InjectPodsResponse, ListBundlesRequest,
-    ListBundlesResponse, ListPodsRequest, ListPodsResponse, RemoveBundleRequest,
-    RemoveBundleResponse, pod_injection_service_server::PodInjectionService,
+    Bundle, ConfirmRevisionRequest, ConfirmRevisionResponse, GetBundleRequest, GetPodLogsRequest,
+    GetPodLogsResponse, GetRevisionRequest, InjectPodsRequest, InjectPodsResponse,
+    ListBundlesRequest, ListBundlesResponse, ListPodsRequest, ListPodsResponse,
+    ListRevisionsRequest, ListRevisionsResponse, RemoveBundleRequest, RemoveBundleResponse,
+    Revision, RollbackBundleRequest, RollbackBundleResponse, WatchEventsRequest,
+    WatchEventsResponse, WatchPodsRequest, WatchPodsResponse,
+    pod_injection_service_server::PodInjectionService,
 };
 use tonic::{Request, Response, Status};
 use tracing::{Instrument, Span};
@@ -33,6 +38,10 @@ const PODS_PER_PAGE: usize = 500;
 
 #[tonic::async_trait]
 impl PodInjectionService for Api {
+    type WatchPodsStream = Answers<WatchPodsResponse>;
+    type GetPodLogsStream = Answers<GetPodLogsResponse>;
+    type WatchEventsStream = Answers<WatchEventsResponse>;
+
     async fn inject_pods(
         &self,
         request: Request<InjectPodsRequest>,
@@ -114,7 +123,71 @@ impl PodInjectionService for Api {
             next_page_token,
         }))
     }
+
+    async fn watch_pods(
+        &self,
+        request: Request<WatchPodsRequest>,
+    ) -> Result<Response<Self::WatchPodsStream>, Status> {
+        self.watch_pods(request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn get_pod_logs(
+        &self,
+        request: Request<GetPodLogsRequest>,
+    ) -> Result<Response<Self::GetPodLogsStream>, Status> {
+        self.pod_logs(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn watch_events(
+        &self,
+        request: Request<WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        self.watch_events(request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn list_revisions(
+        &self,
+        request: Request<ListRevisionsRequest>,
+    ) -> Result<Response<ListRevisionsResponse>, Status> {
+        self.list_revisions(request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn get_revision(
+        &self,
+        request: Request<GetRevisionRequest>,
+    ) -> Result<Response<Revision>, Status> {
+        self.get_revision(request).await.map(Response::new)
+    }
+
+    async fn rollback_bundle(
+        &self,
+        request: Request<RollbackBundleRequest>,
+    ) -> Result<Response<RollbackBundleResponse>, Status> {
+        let api = self.clone();
+        let caller = audit::caller(request.extensions());
+        let request = request.into_inner();
+        carry_through(async move { api.rollback_and_record(&caller, request).await }).await
+    }
+
+    async fn confirm_revision(
+        &self,
+        request: Request<ConfirmRevisionRequest>,
+    ) -> Result<Response<ConfirmRevisionResponse>, Status> {
+        let api = self.clone();
+        let caller = audit::caller(request.extensions());
+        let request = request.into_inner();
+        carry_through(async move { api.confirm_and_record(&caller, request).await }).await
+    }
 }
+
+/// The answers of a call that streams.
+pub(super) type Answers<T> = BoxStream<'static, Result<T, Status>>;
 
 /// Lets a change go on to its end, its audit line included, when the client goes away and tonic drops the call.
 async fn carry_through<T: Send + 'static>(

@@ -10,6 +10,7 @@ use tokio::{net::UnixStream, time::timeout};
 use tonic::{Request, Response, Status};
 
 use super::{Api, convert, reason::Reason};
+use crate::kubelet::Sync;
 
 /// How long the kubelet may take to accept a connection. It does so at once or not at all.
 const KUBELET: Duration = Duration::from_millis(500);
@@ -67,6 +68,7 @@ impl NodeService for Api {
                 }
                 .into(),
                 root_directory: info.kubelet_root_directory.display().to_string(),
+                sync: kubelet_sync(self.handle.kubelet().borrow().sync).into(),
             }),
             bundle_count: saturate(state.bundles.len()),
             pod_count: saturate(state.pods().count()),
@@ -125,6 +127,15 @@ impl Api {
                 (runtime, Some(Problem { reason, message }))
             }
         }
+    }
+}
+
+fn kubelet_sync(sync: Sync) -> kubelet::Sync {
+    match sync {
+        Sync::Synced => kubelet::Sync::Synced,
+        Sync::Unsynced => kubelet::Sync::Unsynced,
+        Sync::Down => kubelet::Sync::Down,
+        Sync::Unknown => kubelet::Sync::Unknown,
     }
 }
 

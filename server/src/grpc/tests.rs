@@ -15,7 +15,11 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 use super::*;
-use crate::{fs::Disk, node::start, projection::Settings};
+use crate::{
+    fs::Disk,
+    node::{Rules, Setup, start},
+    projection::Settings,
+};
 
 struct Bench {
     folder: tempfile::TempDir,
@@ -40,18 +44,20 @@ impl Bench {
             node: node.clone(),
             nudge_for: Duration::from_secs(60),
             repair_drift: true,
+            kubelet_restart: None,
         };
         let state_directory = folder.path().join("state");
         let disk: Arc<dyn crate::fs::FileSystem> = Arc::new(Disk::new(metrics.clone()));
-        let (handle, tasks) = start(
-            &disk,
-            &state_directory,
-            settings,
-            runtime.clone(),
-            metrics.clone(),
-            stop.clone(),
-        )
-        .expect("a fresh node starts");
+        let setup = Setup {
+            fs: disk,
+            state_directory: state_directory.clone(),
+            projection: settings,
+            runtime: runtime.clone(),
+            kubelet: crate::kubelet::unknown(),
+            rules: Rules::default(),
+            metrics: metrics.clone(),
+        };
+        let (handle, tasks) = start(setup, stop.clone()).expect("a fresh node starts");
         let info = NodeInfo {
             node,
             version: "1.2.3",

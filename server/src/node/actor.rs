@@ -1,6 +1,12 @@
 //! The actor: the only one who changes the state. Runs on a thread of its own, since it waits for the disk.
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use seedpod_manifest::BundleName;
@@ -13,13 +19,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Bundle, Change, ChangeError, ChangeKind, Inject, InjectError, Injected, NodeHandle, Problem,
-    Published, RemoveError, RequestId, State, plan,
+    Published, RemoveError, RequestId, State, follow, plan, trial,
 };
 use crate::{
+    events::{self, EventSink},
     fs::{self, FileSystem},
+    kubelet::KubeletWatch,
     metrics::Metrics,
+    probe,
     projection::{self, Directory, Settings},
-    runtime_cri::Runtime,
+    runtime_cri::{self, Runtime},
     store::{CommitError, Draft, OpenError, Store, bundle_digest},
 };
 
@@ -55,46 +64,149 @@ pub(crate) enum StartError {
     },
 }
 
+/// What the node is made of and lives in.
+pub(crate) struct Setup<R> {
+    pub(crate) fs: Arc<dyn FileSystem>,
+    pub(crate) state_directory: PathBuf,
+    pub(crate) projection: Settings,
+    /// `None`: none is configured.
+    pub(crate) runtime: Option<R>,
+    pub(crate) kubelet: KubeletWatch,
+    pub(crate) rules: Rules,
+    pub(crate) metrics: Metrics,
+}
+
+/// How the node judges what it sees. From the configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    /// How long a wave may take to get ready before that is reported.
+    pub(crate) wave_timeout: Duration,
+    /// After this a pod without a sandbox counts as refused.
+    pub(crate) refused_after: Duration,
+    /// How often a container of a revision on trial may end.
+    pub(crate) max_crashes: u32,
+    /// How many revisions of a bundle are kept.
+    pub(crate) history: usize,
+    /// How many events are kept at least.
+    pub(crate) max_events: usize,
+    /// Where probes reach pods in the host's network.
+    pub(crate) node_ip: Option<IpAddr>,
+}
+
+impl Default for Rules {
+    /// The configuration's defaults.
+    fn default() -> Self {
+        Self {
+            wave_timeout: Duration::from_secs(300),
+            refused_after: Duration::from_secs(30),
+            max_crashes: 3,
+            history: 10,
+            max_events: 20_000,
+            node_ip: None,
+        }
+    }
+}
+
 /// Opens the store and starts the actor and the projection. The tasks end when `shutdown` is cancelled, and only then:
 /// one that ends by itself has failed.
 pub(crate) fn start<R: Runtime>(
-    fs: &Arc<dyn FileSystem>,
-    state_directory: &Path,
-    settings: Settings,
-    runtime: Option<R>,
-    metrics: Metrics,
+    setup: Setup<R>,
     shutdown: CancellationToken,
 ) -> Result<(NodeHandle, Vec<JoinHandle<()>>), StartError> {
-    let store = Store::open(Arc::clone(fs), state_directory)?;
+    let Setup {
+        fs,
+        state_directory,
+        projection: settings,
+        runtime,
+        kubelet,
+        rules,
+        metrics,
+    } = setup;
+    let store = Store::open(Arc::clone(&fs), &state_directory)?;
     let state = Arc::new(store.state());
     let id = Arc::new(store.id().clone());
-    make_static_pod_directory(&**fs, &settings.directory, &state)?;
+    make_static_pod_directory(&*fs, &settings.directory, &state)?;
+    let (events, event_log, writing) = events::start(
+        Arc::clone(&fs),
+        state_directory.join("events"),
+        rules.max_events,
+        &state,
+        shutdown.clone(),
+    );
 
     let (publish_state, state) = watch::channel(state);
     let (publish_problems, store_problems) = watch::channel(Vec::new());
-    let directory = Arc::new(Directory::new(Arc::clone(fs), settings.directory.clone()));
+    let directory = Arc::new(Directory::new(fs, settings.directory.clone()));
+    // Each reads what the other publishes.
+    let (publish_statuses, statuses) = watch::channel(Arc::new(Vec::new()));
+    let node = settings.node.clone();
     let (projection, projecting) = projection::start(
         settings,
+        rules.wave_timeout,
+        projection::Inlets {
+            state: state.clone(),
+            statuses: statuses.clone(),
+            kubelet: kubelet.clone(),
+        },
         Arc::clone(&directory),
         Arc::clone(&id),
-        runtime,
-        state.clone(),
+        runtime.clone(),
+        events.clone(),
         metrics,
+        shutdown.clone(),
+    );
+    let (observation, observing) = runtime_cri::observe(runtime.clone(), shutdown.clone());
+    let (readiness, probing) = probe::start(
+        probe::Inlets {
+            state: state.clone(),
+            observation: observation.clone(),
+            kubelet: kubelet.clone(),
+        },
+        runtime,
+        rules.node_ip,
+        shutdown.clone(),
+    );
+    let following = follow::start(
+        follow::Inlets {
+            state: state.clone(),
+            projections: projection.pods.clone(),
+            observation: observation.clone(),
+            readiness: readiness.clone(),
+            kubelet: kubelet.clone(),
+        },
+        Arc::clone(&id),
+        node,
+        rules.clone(),
+        events.clone(),
+        publish_statuses,
         shutdown.clone(),
     );
     let (commands, receiver) = mpsc::channel(QUEUE);
     let actor = Actor {
         store,
         directory: Arc::clone(&directory),
+        events: events.clone(),
         publish_state,
         publish_problems,
     };
+    let on_trial = trial::start(
+        state.clone(),
+        statuses.clone(),
+        commands.clone(),
+        rules,
+        shutdown.clone(),
+    );
     let runtime = Handle::current();
     let acting = tokio::task::spawn_blocking(move || actor.run(&runtime, receiver, &shutdown));
     let published = Published {
         state,
         store_problems,
         projection,
+        observation,
+        readiness,
+        kubelet,
+        statuses,
+        event_log,
     };
     Ok((
         NodeHandle {
@@ -102,8 +214,11 @@ pub(crate) fn start<R: Runtime>(
             published,
             directory,
             id,
+            events: events.passive(),
         },
-        vec![acting, projecting],
+        vec![
+            acting, projecting, observing, probing, following, on_trial, writing,
+        ],
     ))
 }
 
@@ -131,6 +246,8 @@ fn make_static_pod_directory(
 struct Actor {
     store: Store,
     directory: Arc<Directory>,
+    #[expect(dead_code, reason = "for those who record what is committed")]
+    events: EventSink,
     publish_state: watch::Sender<Arc<State>>,
     publish_problems: watch::Sender<Vec<Problem>>,
 }

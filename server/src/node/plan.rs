@@ -122,6 +122,7 @@ fn stamped(
         file: pod.key().file_name(),
         key: pod.key().clone(),
         host_ports: pod.host_ports().to_vec(),
+        wave: pod.wave(),
         rendered: rendered.into(),
         uid,
         digest,

@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 use seedpod_manifest::{Digest, FieldValidation, Options, check};
 use tokio::task::JoinHandle;
@@ -20,13 +21,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ChangeKind, Inject, InjectError, Injected, NodeHandle, ProjectionPhase, RemoveError, RequestId,
-    actor::StartError, start,
+    Rules, Setup, actor::StartError, start,
 };
 use crate::{
+    config::KubeletRestart,
     fs::{Disk, FileSystem},
+    kubelet,
     metrics::Metrics,
     projection::Settings,
-    runtime_cri::{Container, ContainerState, Runtime, RuntimeError, Sandbox},
+    runtime_cri::{
+        Container, ContainerDetails, ContainerState, Executed, Runtime, RuntimeError, Sandbox,
+    },
     store::{LockError, OpenError},
 };
 
@@ -41,6 +46,7 @@ impl Played {
             namespace: "default".into(),
             name: format!("{name}-node-1"),
             uid: uid.to_owned(),
+            kubelet_uid: uid.to_owned(),
             ready: true,
             created_at: Timestamp::UNIX_EPOCH,
             bundle: None,
@@ -52,7 +58,10 @@ impl Played {
                 attempt: 0,
                 state: ContainerState::Running,
                 image: "x".into(),
+                details: None,
+                last_termination: None,
             }],
+            ips: Vec::new(),
         }
     }
 
@@ -66,12 +75,43 @@ impl Runtime for Played {
     async fn sandboxes(&self) -> Result<Vec<Sandbox>, RuntimeError> {
         Ok(self.0.lock().expect("not poisoned").clone())
     }
+
+    async fn container_status(&self, _: &str) -> Result<ContainerDetails, RuntimeError> {
+        Err(not_played("ContainerStatus"))
+    }
+
+    async fn sandbox_ips(&self, _: &str) -> Result<Vec<String>, RuntimeError> {
+        Err(not_played("PodSandboxStatus"))
+    }
+
+    async fn stop(&self, sandbox: &Sandbox, _: Duration) -> Result<(), RuntimeError> {
+        let mut sandboxes = self.0.lock().expect("not poisoned");
+        sandboxes.retain(|other| other.id != sandbox.id);
+        Ok(())
+    }
+
+    async fn exec(&self, _: &str, _: &[String], _: Duration) -> Result<Executed, RuntimeError> {
+        Err(not_played("ExecSync"))
+    }
+
+    async fn events(&self) -> Result<BoxStream<'static, ()>, RuntimeError> {
+        Err(not_played("GetContainerEvents"))
+    }
+}
+
+fn not_played(operation: &'static str) -> RuntimeError {
+    RuntimeError {
+        operation,
+        source: "not played".into(),
+    }
 }
 
 struct Harness {
     folder: tempfile::TempDir,
     runtime: Option<Played>,
     repair_drift: bool,
+    kubelet: tokio::sync::watch::Sender<Arc<kubelet::KubeletView>>,
+    kubelet_restart: Option<KubeletRestart>,
     node: Option<(NodeHandle, Vec<JoinHandle<()>>, CancellationToken)>,
 }
 
@@ -83,6 +123,8 @@ impl Harness {
             folder,
             runtime,
             repair_drift: true,
+            kubelet: kubelet::played(kubelet::Sync::Synced).0,
+            kubelet_restart: None,
             node: None,
         };
         harness.start().expect("a fresh node starts");
@@ -109,17 +151,26 @@ impl Harness {
             node: "node-1".parse().expect("a valid name"),
             nudge_for: Duration::from_secs(60),
             repair_drift: self.repair_drift,
+            kubelet_restart: self.kubelet_restart.clone(),
         };
         let metrics = Metrics::default();
         let disk: Arc<dyn FileSystem> = Arc::new(Disk::new(metrics.clone()));
-        start(
-            &disk,
-            &self.folder.path().join("state"),
-            settings,
-            self.runtime.clone(),
+        let setup = Setup {
+            fs: disk,
+            state_directory: self.folder.path().join("state"),
+            projection: settings,
+            runtime: self.runtime.clone(),
+            kubelet: self.kubelet_watch(),
+            rules: Rules::default(),
             metrics,
-            shutdown.clone(),
-        )
+        };
+        start(setup, shutdown.clone())
+    }
+
+    fn kubelet_watch(&self) -> kubelet::KubeletWatch {
+        let mut watch = self.kubelet.subscribe();
+        watch.mark_changed();
+        watch
     }
 
     async fn stop(&mut self) {

@@ -1,10 +1,15 @@
 //! The calls to the runtime.
 
+mod act;
+mod images;
+
 use std::{sync::Arc, time::Duration};
 
+use futures_util::stream::BoxStream;
 use seedpod_proto::cri::{
     ContainerStatusRequest, ListContainersRequest, ListPodSandboxRequest, PodSandboxStatusRequest,
-    VersionRequest, runtime_service_client::RuntimeServiceClient,
+    VersionRequest, image_service_client::ImageServiceClient,
+    runtime_service_client::RuntimeServiceClient,
 };
 use tokio::time::timeout;
 use tonic::{
@@ -12,7 +17,9 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use super::{ContainerDetails, Runtime, RuntimeError, RuntimeVersion, Sandbox, join};
+use super::{
+    ContainerDetails, Executed, Runtime, RuntimeError, RuntimeVersion, Sandbox, Traits, join,
+};
 
 /// How long the runtime may take for a question. A healthy one answers within milliseconds.
 const QUESTION: Duration = Duration::from_secs(2);
@@ -28,6 +35,7 @@ const MAX_ANSWER: usize = 16 << 20;
 pub(crate) struct CriRuntime {
     endpoint: Arc<str>,
     runtime: RuntimeServiceClient<Channel>,
+    images: ImageServiceClient<Channel>,
 }
 
 /// Why an endpoint cannot be used.
@@ -60,6 +68,7 @@ impl CriRuntime {
             endpoint,
             runtime: RuntimeServiceClient::new(channel.clone())
                 .max_decoding_message_size(MAX_ANSWER),
+            images: ImageServiceClient::new(channel),
         })
     }
 
@@ -83,49 +92,6 @@ impl CriRuntime {
             version: answer.runtime_version,
         })
     }
-
-    /// The sandbox's IP addresses. None for a pod in the host's network.
-    pub(crate) async fn sandbox_ips(&self, id: &str) -> Result<Vec<String>, RuntimeError> {
-        let mut client = self.runtime.clone();
-        let request = PodSandboxStatusRequest {
-            pod_sandbox_id: id.to_owned(),
-            verbose: false,
-        };
-        let answer = ask("PodSandboxStatus", QUESTION, request, |request| {
-            client.pod_sandbox_status(request)
-        })
-        .await?;
-        let network = answer
-            .status
-            .and_then(|status| status.network)
-            .unwrap_or_default();
-        Ok(std::iter::once(network.ip)
-            .chain(network.additional_ips.into_iter().map(|ip| ip.ip))
-            .filter(|ip| !ip.is_empty())
-            .collect())
-    }
-
-    /// What the runtime tells of one container beyond [`Runtime::sandboxes`].
-    pub(crate) async fn container_status(
-        &self,
-        id: &str,
-    ) -> Result<ContainerDetails, RuntimeError> {
-        let mut client = self.runtime.clone();
-        let request = ContainerStatusRequest {
-            container_id: id.to_owned(),
-            verbose: false,
-        };
-        let answer = ask("ContainerStatus", QUESTION, request, |request| {
-            client.container_status(request)
-        })
-        .await?;
-        let status = answer.status.unwrap_or_default();
-        Ok(ContainerDetails {
-            exit_code: status.exit_code,
-            reason: status.reason,
-            started_at: (status.started_at > 0).then(|| join::timestamp(status.started_at)),
-        })
-    }
 }
 
 impl Runtime for CriRuntime {
@@ -146,6 +112,73 @@ impl Runtime for CriRuntime {
             ),
         )?;
         Ok(join::sandboxes(pods.items, containers.containers))
+    }
+
+    async fn sandbox_ips(&self, id: &str) -> Result<Vec<String>, RuntimeError> {
+        let mut client = self.runtime.clone();
+        let request = PodSandboxStatusRequest {
+            pod_sandbox_id: id.to_owned(),
+            verbose: false,
+        };
+        let answer = ask("PodSandboxStatus", QUESTION, request, |request| {
+            client.pod_sandbox_status(request)
+        })
+        .await?;
+        let network = answer
+            .status
+            .and_then(|status| status.network)
+            .unwrap_or_default();
+        Ok(std::iter::once(network.ip)
+            .chain(network.additional_ips.into_iter().map(|ip| ip.ip))
+            .filter(|ip| !ip.is_empty())
+            .collect())
+    }
+
+    async fn container_status(&self, id: &str) -> Result<ContainerDetails, RuntimeError> {
+        let mut client = self.runtime.clone();
+        let request = ContainerStatusRequest {
+            container_id: id.to_owned(),
+            verbose: false,
+        };
+        let answer = ask("ContainerStatus", QUESTION, request, |request| {
+            client.container_status(request)
+        })
+        .await?;
+        let status = answer.status.unwrap_or_default();
+        Ok(ContainerDetails {
+            exit_code: status.exit_code,
+            reason: status.reason,
+            message: status.message,
+            started_at: (status.started_at > 0).then(|| join::timestamp(status.started_at)),
+            finished_at: (status.finished_at > 0).then(|| join::timestamp(status.finished_at)),
+            image_id: if status.image_id.is_empty() {
+                status.image_ref
+            } else {
+                status.image_id
+            },
+            log_path: status.log_path,
+        })
+    }
+
+    async fn stop(&self, sandbox: &Sandbox, grace: Duration) -> Result<(), RuntimeError> {
+        self.stop_all(sandbox, grace).await
+    }
+
+    async fn traits(&self, sandbox: &Sandbox) -> Result<Traits, RuntimeError> {
+        self.traits_of(sandbox).await
+    }
+
+    async fn exec(
+        &self,
+        container: &str,
+        command: &[String],
+        limit: Duration,
+    ) -> Result<Executed, RuntimeError> {
+        self.exec_sync(container, command, limit).await
+    }
+
+    async fn events(&self) -> Result<BoxStream<'static, ()>, RuntimeError> {
+        self.container_events().await
     }
 }
 

@@ -17,6 +17,8 @@ const CONTAINER_NAME: &str = "io.kubernetes.container.name";
 const BUNDLE: &str = "seedpod.dev/bundle";
 const REVISION: &str = "seedpod.dev/revision";
 const DIGEST: &str = "seedpod.dev/digest";
+// Of a pod that was replaced under its old uid: the uid that its content would have had.
+const CONTENT_UID: &str = "seedpod.dev/uid";
 
 /// Joins the two lists. What has not the kubelet's labels was not made by a kubelet, and is left out.
 pub(super) fn sandboxes(
@@ -33,10 +35,15 @@ pub(super) fn sandboxes(
     pods.into_iter()
         .filter_map(|mut pod| {
             let containers = of_sandbox.remove(&pod.id).unwrap_or_default();
+            let kubelet_uid = pod.labels.remove(POD_UID)?;
             Some(Sandbox {
                 namespace: pod.labels.remove(POD_NAMESPACE)?,
                 name: pod.labels.remove(POD_NAME)?,
-                uid: pod.labels.remove(POD_UID)?,
+                uid: pod
+                    .annotations
+                    .remove(CONTENT_UID)
+                    .unwrap_or_else(|| kubelet_uid.clone()),
+                kubelet_uid,
                 ready: pod.state() == cri::PodSandboxState::SandboxReady,
                 created_at: timestamp(pod.created_at),
                 bundle: pod.annotations.remove(BUNDLE),
@@ -46,6 +53,7 @@ pub(super) fn sandboxes(
                     .and_then(|text| text.parse().ok()),
                 digest: pod.annotations.remove(DIGEST),
                 containers: newest(containers),
+                ips: Vec::new(),
                 id: pod.id,
             })
         })
@@ -71,6 +79,8 @@ fn newest(containers: Vec<cri::Container>) -> Vec<Container> {
                 } else {
                     image.user_specified_image
                 },
+                details: None,
+                last_termination: None,
             };
             Some((container.created_at, made))
         })

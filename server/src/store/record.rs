@@ -107,7 +107,10 @@ impl fmt::Display for StoreId {
 pub(crate) struct Owned {
     pub(crate) bundle: BundleName,
     pub(crate) key: PodKey,
+    /// Of the content.
     pub(crate) uid: String,
+    /// As the kubelet has it: another one when the file was written under the uid of the pod before it.
+    pub(crate) kubelet_uid: String,
     pub(crate) revision: u64,
 }
 
@@ -132,12 +135,15 @@ pub(crate) fn owned_by(id: &StoreId, file: &[u8]) -> Option<Owned> {
         revision: String,
         #[serde(rename = "seedpod.dev/digest")]
         digest: String,
+        #[serde(rename = "seedpod.dev/uid")]
+        uid: Option<String>,
     }
     let File { metadata } = serde_json::from_slice(file).ok()?;
     let Annotations {
         bundle,
         revision,
         digest,
+        uid: content_uid,
     } = metadata.annotations;
     let key = PodKey {
         namespace: metadata.namespace,
@@ -145,11 +151,13 @@ pub(crate) fn owned_by(id: &StoreId, file: &[u8]) -> Option<Owned> {
     };
     let revision = revision.parse().ok()?;
     let uid = id.pod_uid(&bundle, revision, &key, &digest);
-    (uid == metadata.uid).then_some(())?;
+    let kubelet_uid = metadata.uid;
+    (uid == *content_uid.as_ref().unwrap_or(&kubelet_uid)).then_some(())?;
     Some(Owned {
         bundle: bundle.parse().ok()?,
         key,
         uid,
+        kubelet_uid,
         revision,
     })
 }
@@ -370,14 +378,18 @@ impl RevisionRecord {
             });
         }
         let key = |namespace, name| PodKey { namespace, name };
-        let pods = file.pods.into_iter().map(|pod| BundlePod {
-            host_ports: host_ports(&pod.rendered),
-            key: key(pod.namespace, pod.name),
-            uid: pod.uid,
-            digest: pod.digest,
-            revision: pod.revision,
-            file: pod.file,
-            rendered: pod.rendered.into(),
+        let pods = file.pods.into_iter().map(|pod| {
+            let (host_ports, wave) = demands(&pod.rendered);
+            BundlePod {
+                host_ports,
+                wave,
+                key: key(pod.namespace, pod.name),
+                uid: pod.uid,
+                digest: pod.digest,
+                revision: pod.revision,
+                file: pod.file,
+                rendered: pod.rendered.into(),
+            }
         });
         let bundle = Bundle {
             name: name.clone(),
@@ -402,9 +414,9 @@ impl RevisionRecord {
     }
 }
 
-/// The host's ports that a rendered pod takes.
-fn host_ports(rendered: &str) -> Vec<seedpod_manifest::HostPort> {
+/// The host's ports that a rendered pod takes, and its wave.
+fn demands(rendered: &str) -> (Vec<seedpod_manifest::HostPort>, u32) {
     seedpod_manifest::unrender(rendered)
-        .map(|pod| pod.host_ports().to_vec())
+        .map(|pod| (pod.host_ports().to_vec(), pod.wave()))
         .unwrap_or_default()
 }

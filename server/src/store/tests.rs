@@ -45,6 +45,7 @@ fn pod(revision: u64, pod: &str, content: &str) -> BundlePod {
         revision,
         rendered: format!("{{\"content\": \"{content}\"}}").into(),
         host_ports: Vec::new(),
+        wave: 0,
     }
 }
 

@@ -31,6 +31,7 @@ fn state(spec: &str) -> State {
         file: key().file_name(),
         rendered: format!(r#"{{"kind":"Pod","spec":{spec}}}"#).into(),
         host_ports: vec![],
+        wave: 0,
     };
     let bundle = Bundle {
         name: bundle_name(),
@@ -52,6 +53,7 @@ fn projection(uid: &str, phase: ProjectionPhase) -> PodProjection {
         key: key(),
         uid: uid.to_owned(),
         phase,
+        waits_for: None,
         error: None,
     }
 }
@@ -62,6 +64,7 @@ fn sandbox(uid: &str, ready: bool, containers: &[(&str, ContainerState)]) -> San
         namespace: "default".to_owned(),
         name: "web-node1".to_owned(),
         uid: uid.to_owned(),
+        kubelet_uid: uid.to_owned(),
         ready,
         created_at: Timestamp::UNIX_EPOCH,
         bundle: Some("app".to_owned()),
@@ -75,8 +78,11 @@ fn sandbox(uid: &str, ready: bool, containers: &[(&str, ContainerState)]) -> San
                 attempt: 0,
                 state: *state,
                 image: "sha256:0".to_owned(),
+                details: None,
+                last_termination: None,
             })
             .collect(),
+        ips: Vec::new(),
     }
 }
 
@@ -92,7 +98,11 @@ fn exits(codes: &[(&str, i32)]) -> HashMap<String, ContainerDetails> {
                     "Error"
                 }
                 .to_owned(),
+                message: String::new(),
                 started_at: Some(Timestamp::UNIX_EPOCH),
+                finished_at: Some(Timestamp::UNIX_EPOCH),
+                image_id: String::new(),
+                log_path: String::new(),
             };
             (format!("{name}-id"), details)
         })

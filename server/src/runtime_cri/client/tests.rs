@@ -3,8 +3,10 @@
 use std::{path::Path, time::Instant};
 
 use seedpod_proto::cri::{
-    ContainerStatus, ContainerStatusResponse, ListContainersResponse, ListPodSandboxResponse,
-    PodIp, PodSandboxNetworkStatus, PodSandboxStatus, PodSandboxStatusResponse, VersionResponse,
+    ContainerEventResponse, ContainerStatus, ContainerStatusResponse, ExecSyncRequest,
+    ExecSyncResponse, GetEventsRequest, ListContainersResponse, ListPodSandboxResponse, PodIp,
+    PodSandboxNetworkStatus, PodSandboxStatus, PodSandboxStatusResponse, StopContainerRequest,
+    StopContainerResponse, StopPodSandboxRequest, StopPodSandboxResponse, VersionResponse,
     runtime_service_server::{RuntimeService, RuntimeServiceServer},
 };
 use tokio::{net::UnixListener, sync::oneshot, task::JoinHandle};
@@ -21,6 +23,33 @@ type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl RuntimeService for Scripted {
+    type GetContainerEventsStream = tokio_stream::Empty<Result<ContainerEventResponse, Status>>;
+
+    async fn get_container_events(
+        &self,
+        _: Request<GetEventsRequest>,
+    ) -> Answer<Self::GetContainerEventsStream> {
+        Ok(Response::new(tokio_stream::empty()))
+    }
+
+    async fn stop_container(
+        &self,
+        _: Request<StopContainerRequest>,
+    ) -> Answer<StopContainerResponse> {
+        Ok(Response::new(StopContainerResponse {}))
+    }
+
+    async fn stop_pod_sandbox(
+        &self,
+        _: Request<StopPodSandboxRequest>,
+    ) -> Answer<StopPodSandboxResponse> {
+        Ok(Response::new(StopPodSandboxResponse {}))
+    }
+
+    async fn exec_sync(&self, _: Request<ExecSyncRequest>) -> Answer<ExecSyncResponse> {
+        Ok(Response::new(ExecSyncResponse::default()))
+    }
+
     async fn version(&self, _: Request<VersionRequest>) -> Answer<VersionResponse> {
         Ok(Response::new(VersionResponse {
             runtime_name: "scripted".to_owned(),

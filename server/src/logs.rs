@@ -1,0 +1,1 @@
+//! The log files that the container runtime writes, read line by line.
