@@ -8,7 +8,7 @@ use crate::{Error, Pod, error::Seconds};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// A pod has failed for longer than [`Wait::patience`].
+    /// A pod has failed for longer than [`Wait::patience`](crate::Wait::patience).
     #[error("pod {} has failed{}", FullName(.pod), Because(.pod))]
     #[non_exhaustive]
     Failed {
@@ -55,7 +55,7 @@ pub enum WaitError {
         /// Why the node went back.
         reason: String,
     },
-    /// The node cannot tell what runs: for longer than [`Wait::patience`], or because it has no container runtime
+    /// The node cannot tell what runs: for longer than [`Wait::patience`](crate::Wait::patience), or because it has no container runtime
     /// configured.
     #[error("it is not known whether pod {} runs{}", FullName(.pod), Because(.pod))]
     #[non_exhaustive]
