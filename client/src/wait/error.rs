@@ -72,6 +72,14 @@ pub enum WaitError {
         /// The pods that are not as they should be.
         pods: Vec<Pod>,
     },
+    /// Time is up, and the pods are ready, but have not been for as long as [`Wait::stable_for`](crate::Wait::stable_for)
+    /// asks.
+    #[error("after {} the pods had not been ready for long enough", Seconds(*.after))]
+    #[non_exhaustive]
+    Unstable {
+        /// How long was waited.
+        after: Duration,
+    },
     /// Time is up, and the revision is still on trial.
     #[error("after {} revision {revision} of bundle {bundle:?} is not confirmed", Seconds(*.after))]
     #[non_exhaustive]

@@ -35,8 +35,10 @@ impl Goal {
 
 #[derive(Debug)]
 pub(super) enum Verdict {
-    /// Each pod is as it should be.
+    /// Each pod is as it should be, and has been for long enough.
     Reached(Vec<Pod>),
+    /// Each pod is as it should be, and must be so until then.
+    Settling(Instant),
     /// These are not, and nothing is lost yet; but look again at the given time if nothing changes.
     Wait {
         unfinished: Vec<Pod>,
@@ -50,17 +52,22 @@ pub(super) enum Verdict {
 pub(super) struct Judge {
     pub(super) wanted: Vec<BundlePod>,
     pub(super) goal: Goal,
-    pub(super) patience: Duration,
+    patience: Duration,
+    stable_for: Duration,
+    /// Since when all pods have been as they should be.
+    reached: Option<Instant>,
     /// Since when a pod has been in a state that there is limited patience for.
     since: HashMap<(String, String), (PodState, Instant)>,
 }
 
 impl Judge {
-    pub(super) fn new(wanted: Vec<BundlePod>, goal: Goal, patience: Duration) -> Self {
+    pub(super) fn new(goal: Goal, patience: Duration, stable_for: Duration) -> Self {
         Self {
-            wanted,
+            wanted: Vec::new(),
             goal,
             patience,
+            stable_for,
+            reached: None,
             since: HashMap::new(),
         }
     }
@@ -77,8 +84,13 @@ impl Judge {
         let missing = current.len() < self.wanted.len();
         let reached = |pod: &&Pod| self.goal.is_reached_by(pod.state);
         if !missing && current.iter().all(reached) {
+            let stable = *self.reached.get_or_insert(now) + self.stable_for;
+            if stable > now && self.goal != Goal::Confirmed {
+                return Verdict::Settling(stable);
+            }
             return Verdict::Reached(current.into_iter().cloned().collect());
         }
+        self.reached = None;
         let unfinished = current
             .iter()
             .filter(|pod| !reached(pod))
@@ -92,6 +104,11 @@ impl Judge {
             },
             Err(error) => Verdict::Hopeless(error),
         }
+    }
+
+    /// Whether each pod was as it should be when it was last looked at.
+    pub(super) fn is_settling(&self) -> bool {
+        self.reached.is_some()
     }
 
     /// When patience with the first of the pods will be over.
@@ -184,7 +201,9 @@ mod tests {
                 ..Default::default()
             })
         };
-        Judge::new(vec![wanted("a"), wanted("b")], goal, PATIENCE)
+        let mut judge = Judge::new(goal, PATIENCE, Duration::ZERO);
+        judge.wanted = vec![wanted("a"), wanted("b")];
+        judge
     }
 
     fn until(verdict: Verdict) -> Option<Instant> {
@@ -248,6 +267,27 @@ mod tests {
                 "{goal:?}: {verdict:?}"
             );
         }
+    }
+
+    #[test]
+    fn pods_that_must_stay_ready_are_watched_for_so_long_without_a_break() {
+        let mut judge = judge(Goal::Ready);
+        judge.stable_for = Duration::from_secs(5);
+        let start = Instant::now();
+        let seconds = |seconds| start + Duration::from_secs(seconds);
+        let ready = [pod("a", State::Ready), pod("b", State::Ready)];
+        let failed = [pod("a", State::Ready), pod("b", State::Failed)];
+        let mut settling = |pods, now| match judge.judge(pods, now) {
+            Verdict::Settling(until) => Some(until),
+            Verdict::Wait { .. } => None,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(settling(&ready, start), Some(seconds(5)));
+        assert_eq!(settling(&failed, seconds(3)), None);
+        assert_eq!(settling(&ready, seconds(4)), Some(seconds(9)));
+        assert_eq!(settling(&ready, seconds(8)), Some(seconds(9)));
+        let verdict = judge.judge(&ready, seconds(9));
+        assert!(matches!(verdict, Verdict::Reached(_)), "{verdict:?}");
     }
 
     #[test]
