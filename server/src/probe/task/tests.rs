@@ -100,7 +100,11 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let (state, states) = watch::channel(Arc::default());
-        let (observation, observations) = watch::channel(Arc::new(Observation::not_yet()));
+        let not_yet = Observation {
+            asked: Instant::now(),
+            seen: Seen::NotYet,
+        };
+        let (observation, observations) = watch::channel(Arc::new(not_yet));
         let (kubelet, views) = watch::channel(Arc::default());
         let inlets = Inlets {
             state: states,
