@@ -188,6 +188,14 @@ fn a_pod_in_the_pods_network_is_reached_at_its_own_address() {
             .contains(&format!("tcp {ip}:8080 "))
     );
     scene.wait_word("lost", false);
+
+    // Nothing of it is kept: a daemon that starts again asks again.
+    scene.daemon.stop().expect("stop the daemon");
+    scene.daemon.start_again().expect("start the daemon");
+    scene.wait_state("bundle", "web", PodState::Ready);
+    scene.wait_failing("bundle", "lost", "main", |it| {
+        it.ends_with(":8080 failed: connection refused")
+    });
 }
 
 #[test]
