@@ -20,6 +20,7 @@ mod lifecycle;
 mod machine;
 mod operation;
 mod pods;
+mod probes;
 mod programs;
 mod refusals;
 mod restarts;
