@@ -10,6 +10,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 use super::reason::Reason;
 use crate::{
     error::chain,
+    events::WatchError,
     node::{ChangeError, InjectError, RemoveError},
 };
 
@@ -233,6 +234,40 @@ pub(super) fn internal(what: &str) -> Status {
         Reason::Internal,
         format!("{what}; please report this with the daemon's log"),
     )
+    .into()
+}
+
+/// Why events are not sent, or no longer.
+pub(super) fn watch_events(error: &WatchError) -> Status {
+    let message = chain(error);
+    match error {
+        WatchError::Gone { after, oldest } => Fault::new(
+            Reason::EventsGone,
+            format!("{message}; begin again without after_sequence, or at {}", oldest - 1),
+        )
+        .meta("after_sequence", after)
+        .meta("oldest_sequence", oldest),
+        WatchError::NotReached { after, newest } => Fault::new(
+            Reason::SequenceNotReached,
+            format!(
+                "{message}; it is of another node or of an earlier state directory: begin again without after_sequence"
+            ),
+        )
+        .meta("after_sequence", after)
+        .meta("newest_sequence", newest),
+        WatchError::NotOpen(_) => Fault::new(
+            Reason::EventsUnavailable,
+            format!("{message}; look at the disk of the state directory"),
+        )
+        .retry_after(RESTART),
+        WatchError::Unreadable { from, to, .. } => Fault::new(
+            Reason::EventsUnreadable,
+            format!("{message}; look at the disk, or go on without them after {to}"),
+        )
+        .meta("after_sequence", &(from - 1))
+        .meta("unreadable_until", to),
+        WatchError::Ended => return shutting_down(),
+    }
     .into()
 }
 

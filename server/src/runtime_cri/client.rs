@@ -18,7 +18,8 @@ use tonic::{
 };
 
 use super::{
-    ContainerDetails, Executed, Listing, Runtime, RuntimeError, RuntimeVersion, Sandbox, join,
+    ContainerDetails, Executed, Listing, Runtime, RuntimeError, RuntimeVersion, Sandbox, Traits,
+    join,
 };
 
 /// How long the runtime may take for a question. A healthy one answers within milliseconds.
@@ -166,6 +167,10 @@ impl Runtime for CriRuntime {
 
     async fn stop(&self, sandbox: &Sandbox, grace: Duration) -> Result<(), RuntimeError> {
         self.stop_all(sandbox, grace).await
+    }
+
+    async fn traits(&self, sandbox: &Sandbox) -> Result<Traits, RuntimeError> {
+        self.traits_of(sandbox).await
     }
 
     async fn exec(

@@ -58,6 +58,7 @@ fn projection(uid: &str, phase: ProjectionPhase) -> PodProjection {
         key: key(),
         uid: uid.to_owned(),
         phase,
+        waits_for: None,
         error: None,
     }
 }
@@ -182,7 +183,7 @@ impl Scene {
         let probed = Probed {
             startup,
             readiness,
-            message: if message { "connection refused" } else { "" }.to_owned(),
+            message: if message { "tcp probe is refused" } else { "" }.to_owned(),
         };
         self.readiness.insert(format!("{container}-id"), probed);
         self
@@ -769,7 +770,7 @@ fn probes_decide_whether_what_runs_is_ready() {
             Some(Fails),
             None,
             PodState::NotReady,
-            "its startup probe fails: connection refused",
+            "a runs, and its tcp probe is refused",
         ),
         (
             Some(Passes),
@@ -781,7 +782,7 @@ fn probes_decide_whether_what_runs_is_ready() {
             Some(Passes),
             Some(Fails),
             PodState::NotReady,
-            "its readiness probe fails: connection refused",
+            "a runs, and its tcp probe is refused",
         ),
         (
             Some(Passes),
@@ -1016,6 +1017,15 @@ fn a_pod_that_its_wave_holds_back_says_for_whom_it_waits() {
         ..bundle.pods[0].clone()
     };
     bundle.pods.insert(0, later);
+    scene.projections.push(PodProjection {
+        key: bundle.pods[0].key.clone(),
+        waits_for: Some(Waits {
+            key: self::key(),
+            wave: 0,
+            timed_out: false,
+        }),
+        ..projection("uid-later", ProjectionPhase::Pending)
+    });
     let pods = scene.judge();
     assert_eq!((pods[0].state, pods[0].wave), (PodState::Committed, 1));
     assert!(
@@ -1030,6 +1040,15 @@ fn a_pod_that_its_wave_holds_back_says_for_whom_it_waits() {
         (BundleState::Progressing, Some(0), 0)
     );
     assert!(sum.message.starts_with("default/web: "), "{sum:?}");
+
+    let waits = scene.projections[1].waits_for.as_mut().unwrap();
+    waits.timed_out = true;
+    let pods = scene.judge();
+    assert!(
+        pods[0].message.contains("longer than a wave may take"),
+        "{pods:?}"
+    );
+    assert_eq!(summary(&pods).state, BundleState::Failed);
 }
 
 #[test]
