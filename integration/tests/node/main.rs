@@ -28,4 +28,5 @@ mod rig;
 mod scene;
 mod smoke;
 mod state;
+mod status;
 mod waves;

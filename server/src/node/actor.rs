@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Bundle, Change, ChangeError, ChangeKind, Inject, InjectError, Injected, NodeHandle, Problem,
-    Published, RemoveError, RequestId, State, follow, plan, trial,
+    Published, RemoveError, RequestId, State, disown_copies, follow, plan, status::Specs, trial,
 };
 use crate::{
     events::{self, EventSink},
@@ -28,7 +28,7 @@ use crate::{
     metrics::Metrics,
     probe,
     projection::{self, Directory, Settings},
-    runtime_cri::{self, Runtime},
+    runtime_cri::{self, Runtime, Sandbox},
     store::{CommitError, Draft, OpenError, Store, bundle_digest},
 };
 
@@ -155,7 +155,11 @@ pub(crate) fn start<R: Runtime>(
         metrics,
         shutdown.clone(),
     );
-    let (observation, observing) = runtime_cri::observe(runtime.clone(), shutdown.clone());
+    let disown = {
+        let (id, node) = (Arc::clone(&id), node.clone());
+        move |sandboxes: &mut [Sandbox]| disown_copies(sandboxes, &id, &node)
+    };
+    let (observation, observing) = runtime_cri::observe(runtime.clone(), disown, shutdown.clone());
     let (readiness, probing) = probe::start(
         probe::Inlets {
             state: state.clone(),
@@ -166,6 +170,7 @@ pub(crate) fn start<R: Runtime>(
         rules.node_ip,
         shutdown.clone(),
     );
+    let (specs, refused_after) = (Specs::default(), rules.refused_after);
     let following = follow::start(
         follow::Inlets {
             state: state.clone(),
@@ -174,9 +179,9 @@ pub(crate) fn start<R: Runtime>(
             readiness: readiness.clone(),
             kubelet: kubelet.clone(),
         },
-        Arc::clone(&id),
-        node,
-        rules.clone(),
+        specs.clone(),
+        node.clone(),
+        refused_after,
         events.clone(),
         publish_statuses,
         shutdown.clone(),
@@ -206,6 +211,9 @@ pub(crate) fn start<R: Runtime>(
         readiness,
         kubelet,
         statuses,
+        specs,
+        node,
+        refused_after,
         event_log,
     };
     Ok((
