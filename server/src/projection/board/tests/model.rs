@@ -411,6 +411,7 @@ impl World {
                     revision: 1,
                     wave: read.wave,
                     grace: GRACE,
+                    host_ports: read.ports.clone(),
                 },
                 self.now,
             );
