@@ -12,6 +12,7 @@ use std::{collections::HashMap, time::Duration};
 
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
+use seedpod_manifest::HostPort;
 
 pub(crate) use self::{
     client::CriRuntime,
@@ -169,6 +170,12 @@ pub(crate) trait Runtime: Clone + Send + Sync + 'static {
         grace: Duration,
     ) -> impl Future<Output = Result<(), RuntimeError>> + Send;
 
+    /// Removes a sandbox that has stopped, with its containers. Their logs stay. Nothing is done unless it is overridden.
+    fn remove(&self, sandbox: &Sandbox) -> impl Future<Output = Result<(), RuntimeError>> + Send {
+        let _ = sandbox;
+        std::future::ready(Ok(()))
+    }
+
     /// What the runtime knows of a pod whose manifest is gone. Nothing, unless it is overridden.
     fn traits(
         &self,
@@ -192,10 +199,11 @@ pub(crate) trait Runtime: Clone + Send + Sync + 'static {
 }
 
 /// What of a pod's manifest can be read from what the kubelet made of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Traits {
     pub(crate) wave: Option<u32>,
     pub(crate) grace: Option<Duration>,
+    pub(crate) host_ports: Vec<HostPort>,
 }
 
 /// How a program in a container ended.

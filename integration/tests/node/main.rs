@@ -29,4 +29,5 @@ mod scene;
 mod smoke;
 mod state;
 mod status;
+mod unsynced;
 mod waves;

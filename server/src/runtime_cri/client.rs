@@ -169,6 +169,10 @@ impl Runtime for CriRuntime {
         self.stop_all(sandbox, grace).await
     }
 
+    async fn remove(&self, sandbox: &Sandbox) -> Result<(), RuntimeError> {
+        self.remove_sandbox(sandbox).await
+    }
+
     async fn traits(&self, sandbox: &Sandbox) -> Result<Traits, RuntimeError> {
         self.traits_of(sandbox).await
     }

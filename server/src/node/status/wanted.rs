@@ -62,8 +62,7 @@ impl Wanted<'_> {
             }
         }
         if !is_written {
-            let message = "the pod is committed, and its file is about to be written";
-            return Judged::new(PodState::Committed, message);
+            return Judged::new(PodState::Committed, self.turn());
         }
         if is_seen {
             return self.without_sandbox(parts);
@@ -73,6 +72,21 @@ impl Wanted<'_> {
             ignorance(parts.runtime)
         );
         Judged::new(PodState::Unknown, message)
+    }
+
+    /// What the file waits for.
+    fn turn(&self) -> String {
+        let waits = self.projection.and_then(|it| it.waits_for.as_ref());
+        let Some(waits) = waits else {
+            return "the pod is committed, and its file is about to be written".to_owned();
+        };
+        let late = if waits.timed_out {
+            ", which takes longer than readiness.waveTimeout allows"
+        } else {
+            ""
+        };
+        let (key, wave) = (&waits.key, waits.wave);
+        format!("the pod is committed, and waits until pod {key} of wave {wave} is ready{late}")
     }
 
     /// The kubelet has the file, and the runtime has nothing of the pod.
