@@ -135,7 +135,8 @@ impl Chain {
         } else if let Some(since) = extent.since {
             for (index, (file, path)) in files.iter().enumerate().rev() {
                 first = index;
-                if file.first_time(path).map_err(failed)? < Some(since) {
+                let begin = file.first_time(path).map_err(failed)?;
+                if begin.is_some_and(|begin| begin < since) {
                     break;
                 }
             }

@@ -124,20 +124,26 @@ impl Assembler {
 
     /// A line that has begun and will not be ended. Says whether it goes on, though not in what is read.
     pub(super) fn rest(&mut self, goes_on: bool) -> Option<Line> {
-        for output in [Output::Stdout, Output::Stderr] {
-            let begun = &mut self.begun[output.index()];
-            let Some(time) = begun.time else { continue };
-            let bytes = std::mem::take(begun).text;
-            if self.filter.wants(time, goes_on) {
+        loop {
+            let [stdout, stderr] = self.begun.each_ref().map(|begun| begun.time);
+            let output = match (stdout, stderr) {
+                (None, None) => return None,
+                (Some(first), Some(second)) if second < first => Output::Stderr,
+                (Some(_), _) => Output::Stdout,
+                (None, Some(_)) => Output::Stderr,
+            };
+            let begun = std::mem::take(&mut self.begun[output.index()]);
+            let time = begun.time.unwrap_or(self.last_time);
+            // A line is counted though only its beginning is there.
+            if self.filter.wants(time, false) {
                 return Some(Line {
                     time,
                     output,
-                    text: owned(bytes),
+                    text: owned(begun.text),
                     is_partial: goes_on,
                 });
             }
         }
-        None
     }
 }
 

@@ -12,7 +12,7 @@ use memchr::{memrchr, memrchr_iter};
 use super::{
     entry::{Header, MAX_HEADER, Output},
     file::{BLOCK, LogFile},
-    reader::Reader,
+    reader::{Piece, Reader},
 };
 
 /// How much further back is looked for the beginning of the first line. The pieces of what is put together again are
@@ -59,14 +59,18 @@ pub(super) fn find(
     }
     for (index, (file, path)) in files.iter().enumerate().rev() {
         let is_newest = index + 1 == files.len();
+        if search.is_over() {
+            break;
+        }
         let flow = if file.is_compressed() {
-            let count = count(path)?;
+            let (lines, size) = count(path)?;
+            search.whole_file(lines, size);
             start = Start {
                 file: index,
                 offset: 0,
                 skip: 0,
             };
-            search.whole_file(count)
+            ControlFlow::Continue(())
         } else {
             // What a file that is done has at its end is read as a line.
             let rest = to_the_end || !is_newest;
@@ -116,9 +120,7 @@ struct Search {
 impl Search {
     /// Looks at the entry before those that it has seen.
     fn entry(&mut self, size: u64, header: Option<Header>) -> ControlFlow<Found> {
-        let (output, ends_line) = header.map_or((Output::Stdout, true), |header| {
-            (header.output, header.ends_line)
-        });
+        let (output, ends_line) = output_and_end(header);
         let of = output.index();
         // A line without an end is one too, when nothing follows.
         let ends = ends_line || !self.seen[of];
@@ -143,31 +145,54 @@ impl Search {
         ControlFlow::Continue(())
     }
 
-    /// Takes a whole file with so many lines.
-    fn whole_file(&mut self, lines: u64) -> ControlFlow<Found> {
-        self.seen = [true; 2];
-        let taken = self.remaining.min(lines);
-        self.remaining -= taken;
-        self.skip += lines - taken;
-        if lines > taken {
-            ControlFlow::Break(Found::Here)
-        } else {
-            ControlFlow::Continue(())
+    /// Takes a whole file, in which so many lines of each output end.
+    fn whole_file(&mut self, lines: [u64; 2], size: u64) {
+        let all = lines[0] + lines[1];
+        let taken = self.remaining.min(all);
+        if self.remaining == 0 {
+            self.extra += size;
         }
+        self.remaining -= taken;
+        self.skip += all - taken;
+        for output in 0..2 {
+            self.seen[output] |= lines[output] > 0;
+            if lines[output] > taken {
+                // One of them ends before the first that is wanted.
+                self.needs_begin[output] = false;
+            } else if taken > 0 && lines[output] > 0 {
+                self.needs_begin[output] = true;
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.remaining == 0 && (self.needs_begin == [false; 2] || self.extra > MAX_EXTRA)
     }
 }
 
-/// How many lines end in a compressed file.
-fn count(path: &Path) -> io::Result<u64> {
+/// How many lines of each output end in a compressed file, and the size of their text.
+fn count(path: &Path) -> io::Result<([u64; 2], u64)> {
     let mut reader = Reader::new(LogFile::open(path, true)?, Vec::new());
-    let mut lines = 0;
+    let (mut lines, mut size) = ([0; 2], 0);
+    let mut add = |piece: &Piece<'_>| {
+        let (output, ends_line) = output_and_end(piece.header);
+        lines[output.index()] += u64::from(ends_line && piece.is_last);
+        size += piece.text.len() as u64;
+    };
     while let Some(piece) = reader.next()? {
-        let ends = piece.header.is_none_or(|header| header.ends_line);
-        lines += u64::from(ends && piece.is_last);
+        add(&piece);
     }
-    let rest = reader.rest();
-    let ends = |header: Option<Header>| header.is_none_or(|header| header.ends_line);
-    Ok(lines + u64::from(rest.is_some_and(|piece| ends(piece.header))))
+    if let Some(piece) = reader.rest() {
+        add(&piece);
+    }
+    Ok((lines, size))
+}
+
+/// Where an entry was written to, and whether it ends a line.
+fn output_and_end(header: Option<Header>) -> (Output, bool) {
+    header.map_or((Output::Stdout, true), |header| {
+        (header.output, header.ends_line)
+    })
 }
 
 /// Where the last entry ends that has an end.

@@ -82,10 +82,11 @@ impl Writer {
 
     /// Compresses what was put aside, and keeps only so many of them.
     pub(super) fn tidy(&mut self, keep: usize) {
+        let prefix = format!("{}.", self.base().display());
         let mut rotated: Vec<PathBuf> = fs::read_dir(self.folder.path())
             .expect("list")
             .map(|entry| entry.expect("an entry").path())
-            .filter(|path| *path != self.base())
+            .filter(|path| path.to_string_lossy().starts_with(&prefix))
             .collect();
         rotated.sort();
         let excess = rotated.len().saturating_sub(keep);
@@ -142,6 +143,9 @@ pub(super) fn drain(sources: &mut Sources) -> Result<Vec<ContainerLine>, LogErro
         let batch = sources.batch()?;
         if batch.is_empty() && !sources.are_changing_over() {
             return Ok(lines);
+        }
+        if batch.is_empty() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
         }
         lines.extend(batch);
     }
