@@ -122,6 +122,13 @@ pub(crate) struct RuntimeError {
 }
 
 impl RuntimeError {
+    /// Whether the runtime answered that it has no such thing (any more).
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.source
+            .downcast_ref::<tonic::Status>()
+            .is_some_and(|status| status.code() == tonic::Code::NotFound)
+    }
+
     /// The innermost cause in one line, for a message to people.
     pub(crate) fn root_cause(&self) -> String {
         let mut cause: &(dyn std::error::Error + 'static) = self.source.as_ref();
