@@ -241,10 +241,10 @@ struct Published {
     readiness: ReadinessWatch,
     kubelet: KubeletWatch,
     statuses: StatusWatch,
-    event_log: EventLog,
     specs: Specs,
     node: NodeName,
     refused_after: Duration,
+    event_log: EventLog,
 }
 
 impl NodeHandle {
@@ -468,6 +468,20 @@ pub(crate) fn sandboxes_of<'a, 'k>(
     })
 }
 
+/// Sandboxes by the namespace and name of their pod, the latter without the node's suffix.
+type SandboxesByPod<'a> = HashMap<(&'a str, &'a str), Vec<&'a Sandbox>>;
+
+fn sandboxes_by_pod<'a>(sandboxes: &'a [Sandbox], node: &NodeName) -> SandboxesByPod<'a> {
+    let mut of_pods = SandboxesByPod::new();
+    for sandbox in sandboxes {
+        if let Some(name) = pod_name(&sandbox.name, node) {
+            let place = (sandbox.namespace.as_str(), name);
+            of_pods.entry(place).or_default().push(sandbox);
+        }
+    }
+    of_pods
+}
+
 /// The pod that a sandbox is of, when this very store made it: the uid of its content proves that.
 pub(crate) fn owner_of(
     id: &StoreId,
@@ -481,20 +495,6 @@ pub(crate) fn owner_of(
     };
     let uid = id.pod_uid(bundle, sandbox.revision?, &key, digest);
     (uid == sandbox.uid).then_some((bundle.parse().ok()?, key))
-}
-
-/// Sandboxes by the namespace and name of their pod, the latter without the node's suffix.
-type SandboxesByPod<'a> = HashMap<(&'a str, &'a str), Vec<&'a Sandbox>>;
-
-fn sandboxes_by_pod<'a>(sandboxes: &'a [Sandbox], node: &NodeName) -> SandboxesByPod<'a> {
-    let mut of_pods = SandboxesByPod::new();
-    for sandbox in sandboxes {
-        if let Some(name) = pod_name(&sandbox.name, node) {
-            let place = (sandbox.namespace.as_str(), name);
-            of_pods.entry(place).or_default().push(sandbox);
-        }
-    }
-    of_pods
 }
 
 /// A static pod's name as in its manifest: the kubelet's name for it without the node's suffix.

@@ -12,6 +12,7 @@ use std::{collections::HashMap, time::Duration};
 
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
+use seedpod_manifest::HostPort;
 
 pub(crate) use self::{
     client::CriRuntime,
@@ -121,6 +122,13 @@ pub(crate) struct RuntimeError {
 }
 
 impl RuntimeError {
+    /// Whether the runtime answered that it has no such thing (any more).
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.source
+            .downcast_ref::<tonic::Status>()
+            .is_some_and(|status| status.code() == tonic::Code::NotFound)
+    }
+
     /// The innermost cause in one line, for a message to people.
     pub(crate) fn root_cause(&self) -> String {
         let mut cause: &(dyn std::error::Error + 'static) = self.source.as_ref();
@@ -198,10 +206,11 @@ pub(crate) trait Runtime: Clone + Send + Sync + 'static {
 }
 
 /// What of a pod's manifest can be read from what the kubelet made of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Traits {
     pub(crate) wave: Option<u32>,
     pub(crate) grace: Option<Duration>,
+    pub(crate) host_ports: Vec<HostPort>,
 }
 
 /// How a program in a container ended.

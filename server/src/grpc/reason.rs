@@ -49,6 +49,16 @@ reasons! {
     ForeignFile = "FOREIGN_FILE" => AlreadyExists,
     ForeignPod = "FOREIGN_POD" => AlreadyExists,
     PodInOtherBundle = "POD_IN_OTHER_BUNDLE" => AlreadyExists,
+    /// The pod whose logs are asked for has no name.
+    InvalidPodName = "INVALID_POD_NAME" => InvalidArgument,
+    InvalidLogOptions = "INVALID_LOG_OPTIONS" => InvalidArgument,
+    PodNotFound = "POD_NOT_FOUND" => NotFound,
+    ContainerNotFound = "CONTAINER_NOT_FOUND" => NotFound,
+    /// No earlier attempt of a container is left.
+    PreviousNotFound = "PREVIOUS_CONTAINER_NOT_FOUND" => NotFound,
+    /// A log file was removed before it was read.
+    LogLinesLost = "LOG_LINES_LOST" => DataLoss,
+    LogUnreadable = "LOG_UNREADABLE" => Internal,
     RequestIdReused = "REQUEST_ID_REUSED" => AlreadyExists,
     /// The events asked for are older than those that are left.
     EventsGone = "EVENTS_GONE" => OutOfRange,
@@ -58,6 +68,8 @@ reasons! {
     EventsUnavailable = "EVENTS_UNAVAILABLE" => Unavailable,
     /// Some events are on a part of the disk that cannot be read.
     EventsUnreadable = "EVENTS_UNREADABLE" => DataLoss,
+    /// The call needs to know what runs, and there is no runtime to ask.
+    RuntimeNotConfigured = "RUNTIME_NOT_CONFIGURED" => FailedPrecondition,
     Busy = "BUSY" => Unavailable,
     ShuttingDown = "SHUTTING_DOWN" => Unavailable,
     DiskFull = "DISK_FULL" => ResourceExhausted,
@@ -66,7 +78,7 @@ reasons! {
     MethodUnknown = "METHOD_UNKNOWN" => Unimplemented,
     /// A fault of the daemon or of the message's encoding.
     Internal = "INTERNAL" => Internal,
-    /// A problem of the node, never an error of a call.
+    /// A problem of the node, and the error of a call that needs to know what runs.
     RuntimeUnreachable = "CONTAINER_RUNTIME_UNREACHABLE" => Unavailable,
     /// A problem of the node, never an error of a call.
     KubeletNotSeen = "KUBELET_NOT_SEEN" => Unavailable,
@@ -118,7 +130,7 @@ mod tests {
                 .iter()
                 .filter(|(name, _)| name == reason.as_str())
                 .collect();
-            let is_problem = matches!(reason, Reason::RuntimeUnreachable | Reason::KubeletNotSeen);
+            let is_problem = matches!(reason, Reason::KubeletNotSeen);
             let code = code_name(reason.code());
             assert!(
                 rows.iter()

@@ -78,19 +78,19 @@ impl Fault {
         self
     }
 
-    fn meta(mut self, key: &str, value: &dyn fmt::Display) -> Self {
+    pub(super) fn meta(mut self, key: &str, value: &dyn fmt::Display) -> Self {
         self.0
             .metadata
             .insert(key.to_owned(), cut(value.to_string(), MAX_TEXT));
         self
     }
 
-    fn retry_after(mut self, after: Duration) -> Self {
+    pub(super) fn retry_after(mut self, after: Duration) -> Self {
         self.0.retry = Some(after);
         self
     }
 
-    fn resource(mut self, kind: &'static str, name: &dyn fmt::Display) -> Self {
+    pub(super) fn resource(mut self, kind: &'static str, name: &dyn fmt::Display) -> Self {
         self.0.resource = Some((kind, cut(name.to_string(), MAX_TEXT)));
         self
     }

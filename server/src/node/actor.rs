@@ -211,10 +211,10 @@ pub(crate) fn start<R: Runtime>(
         readiness,
         kubelet,
         statuses,
-        event_log,
         specs,
         node,
         refused_after,
+        event_log,
     };
     Ok((
         NodeHandle {

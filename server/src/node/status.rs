@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use seedpod_manifest::{BundleName, NodeName, PodKey};
 
-use super::{PodProjection, State, sandboxes_by_pod};
+use super::{PodProjection, State, Waits, sandboxes_by_pod};
 use crate::{
     kubelet::KubeletView,
     probe::Readiness,
@@ -24,7 +24,7 @@ use crate::{
 };
 pub(crate) use {
     bundle::{BundleState, BundleSummary, summary},
-    entries::owner_of,
+    entries::pod_of,
     spec::Specs,
 };
 
@@ -115,6 +115,8 @@ pub(crate) struct PodStatus {
     pub(crate) pod_ips: Vec<String>,
     /// Ordered as in the manifest.
     pub(crate) containers: Vec<ContainerStatus>,
+    /// The pod of a lower wave that it waits for.
+    pub(crate) waits_for: Option<Waits>,
     /// Since when the kubelet has had something to do for the pod and has not done it; `None` when it has.
     pub(crate) waiting_since: Option<Instant>,
 }

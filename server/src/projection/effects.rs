@@ -164,6 +164,7 @@ pub(super) async fn orphans<R: Runtime>(
             revision: sandbox.revision.unwrap_or(0),
             wave: traits.wave.unwrap_or(0),
             grace: traits.grace.unwrap_or(DEFAULT_GRACE),
+            host_ports: traits.host_ports,
         });
     }
     orphans

@@ -28,5 +28,14 @@ pub(crate) enum Seen {
     Sandboxes(Arc<Vec<Sandbox>>),
 }
 
+impl Observation {
+    pub(crate) fn not_yet() -> Self {
+        Self {
+            asked: Instant::now(),
+            seen: Seen::NotYet,
+        }
+    }
+}
+
 /// How everybody learns what runs.
 pub(crate) type ObservationWatch = watch::Receiver<Arc<Observation>>;

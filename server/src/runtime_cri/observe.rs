@@ -46,13 +46,10 @@ pub(crate) fn observe<R: Runtime>(
     disown: impl Fn(&mut [Sandbox]) + Send + 'static,
     shutdown: CancellationToken,
 ) -> (ObservationWatch, JoinHandle<()>) {
-    let first = Observation {
-        asked: Instant::now(),
-        seen: match runtime {
-            Some(_) => Seen::NotYet,
-            None => Seen::NotConfigured,
-        },
-    };
+    let mut first = Observation::not_yet();
+    if runtime.is_none() {
+        first.seen = Seen::NotConfigured;
+    }
     let (publish, observation) = watch::channel(Arc::new(first));
     let task = tokio::spawn(async move {
         match runtime {

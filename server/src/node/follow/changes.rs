@@ -12,7 +12,7 @@ use crate::{
     events::{EventKind, NewEvent},
     node::{
         State,
-        status::{ContainerStatus, PodState, PodStatus, RuntimeView, owner_of},
+        status::{ContainerStatus, PodState, PodStatus, RuntimeView, pod_of},
     },
     runtime_cri::ContainerState,
 };
@@ -73,7 +73,7 @@ impl Changes {
             .iter()
             .filter(|sandbox| sandbox.is_live())
             .filter_map(|sandbox| {
-                let (bundle, key) = owner_of(sandbox, node)?;
+                let (bundle, key) = pod_of(sandbox, node)?;
                 let live = Live {
                     bundle,
                     key,

@@ -1,6 +1,6 @@
 //! How far a bundle has come, from its pods.
 
-use super::{PodState, PodStatus, wanted::first_unready};
+use super::{PodState, PodStatus};
 
 /// How far a bundle has come. See `BundleState` in the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,10 +27,14 @@ pub(crate) struct BundleSummary {
 pub(crate) fn summary(pods: &[PodStatus]) -> BundleSummary {
     let of = |states: &[PodState]| pods.iter().find(|pod| states.contains(&pod.state));
     let waits = first_unready(pods);
+    let is_late = |pod: &&PodStatus| pod.waits_for.as_ref().is_some_and(|waits| waits.timed_out);
+    let late = pods.iter().find(is_late);
     let demanded = pods.iter().filter(|pod| pod.revision != 0);
     let ready_pods = demanded.filter(|pod| pod.state == PodState::Ready).count();
     let (state, about) = if let Some(pod) = of(&[PodState::Failed, PodState::Refused]) {
         (BundleState::Failed, Some(pod))
+    } else if let (Some(_), Some((_, place))) = (late, waits) {
+        (BundleState::Failed, Some(&pods[place]))
     } else if let Some(pod) = of(&[PodState::Unknown]) {
         (BundleState::Unknown, Some(pod))
     } else if let Some((_, place)) = waits {
@@ -52,4 +56,13 @@ pub(crate) fn summary(pods: &[PodStatus]) -> BundleSummary {
         ready_pods,
         wave: waits.map(|(wave, _)| wave),
     }
+}
+
+/// The lowest wave with a demanded pod that is not ready, and the first such pod in it.
+fn first_unready(pods: &[PodStatus]) -> Option<(u32, usize)> {
+    pods.iter()
+        .enumerate()
+        .filter(|(_, pod)| pod.revision != 0 && pod.state != PodState::Ready)
+        .map(|(place, pod)| (pod.wave, place))
+        .min()
 }

@@ -190,7 +190,8 @@ fn probes(wanted: &ContainerSpec, probed: Option<&Probed>) -> Probes {
     };
     let fails = |which| match probed.message.as_str() {
         "" => Probes::Fail(format!("its {which} probe fails")),
-        message => Probes::Fail(format!("its {which} probe fails: {message}")),
+        // "readiness probe GET ... answered 500".
+        message => Probes::Fail(format!("its {message}")),
     };
     match (probed.startup, probed.readiness) {
         (Some(V::Fails), _) => fails("startup"),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use seedpod_manifest::{BundleName, NodeName, PodKey};
 
 use super::{
-    Parts, PodStatus, RuntimeView, containers,
+    Parts, PodState, PodStatus, RuntimeView, containers,
     wanted::{self, Judged},
 };
 use crate::{
@@ -61,7 +61,7 @@ pub(super) fn entries<'a>(parts: &Parts<'a>, only: Option<&BundleName>) -> Vec<E
     }
     if let RuntimeView::Seen(sandboxes) = parts.runtime {
         for sandbox in sandboxes.iter().filter(|sandbox| sandbox.is_live()) {
-            if let Some((bundle, key)) = owner_of(sandbox, parts.node)
+            if let Some((bundle, key)) = pod_of(sandbox, parts.node)
                 && asked(&bundle)
             {
                 entries.entry((bundle, key)).or_insert((None, None));
@@ -80,7 +80,7 @@ pub(super) fn entries<'a>(parts: &Parts<'a>, only: Option<&BundleName>) -> Vec<E
 }
 
 /// The bundle and pod that a sandbox says it is of. `None` when it is not one of Seedpod's on this node.
-pub(crate) fn owner_of(sandbox: &Sandbox, node: &NodeName) -> Option<(BundleName, PodKey)> {
+pub(crate) fn pod_of(sandbox: &Sandbox, node: &NodeName) -> Option<(BundleName, PodKey)> {
     let bundle = sandbox.bundle.as_deref()?.parse().ok()?;
     let name = pod_name(&sandbox.name, node)?;
     Some((
@@ -203,6 +203,10 @@ impl Entry<'_> {
             containers: shown.map_or_else(Vec::new, |sandbox| {
                 containers::list(sandbox, spec.unwrap_or_default(), parts.readiness)
             }),
+            waits_for: self
+                .projection
+                .filter(|_| state == PodState::Committed)
+                .and_then(|projection| projection.waits_for.clone()),
             waiting_since: waits.then_some(waiting_since),
             bundle: self.bundle,
             key: self.key,

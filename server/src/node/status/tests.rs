@@ -183,7 +183,7 @@ impl Scene {
         let probed = Probed {
             startup,
             readiness,
-            message: if message { "connection refused" } else { "" }.to_owned(),
+            message: if message { "tcp probe is refused" } else { "" }.to_owned(),
         };
         self.readiness.insert(format!("{container}-id"), probed);
         self
@@ -770,7 +770,7 @@ fn probes_decide_whether_what_runs_is_ready() {
             Some(Fails),
             None,
             PodState::NotReady,
-            "its startup probe fails: connection refused",
+            "a runs, and its tcp probe is refused",
         ),
         (
             Some(Passes),
@@ -782,7 +782,7 @@ fn probes_decide_whether_what_runs_is_ready() {
             Some(Passes),
             Some(Fails),
             PodState::NotReady,
-            "its readiness probe fails: connection refused",
+            "a runs, and its tcp probe is refused",
         ),
         (
             Some(Passes),
@@ -920,7 +920,8 @@ fn the_kubelet_tells_what_a_container_waits_for() {
     use PodState as S;
     const SPEC: &str = r#"{"containers":[{"name":"a","image":"a:1","imagePullPolicy":"Never"}]}"#;
     let back_off = "back-off 40s restarting failed container=a pod=web-node1_default(uid)";
-    let waiting: [(&[(&str, &str, &str)], _, _); 5] = [
+    type Told<'a> = &'a [(&'a str, &'a str, &'a str)];
+    let waiting: [(Told<'_>, _, _); 5] = [
         (
             &[("a", "ErrImageNeverPull", "x")],
             false,
@@ -956,7 +957,7 @@ fn the_kubelet_tells_what_a_container_waits_for() {
             .only();
         let expected = if has_ended { S::Failed } else { S::Starting };
         assert_eq!(status.state, expected, "{status:?}");
-        assert!(status.message.ends_with(message), "{status:?}");
+        assert!(status.message.contains(message), "{status:?}");
     }
     // A kubelet that tells nothing leaves what is likely.
     let silent =
@@ -1017,6 +1018,15 @@ fn a_pod_that_its_wave_holds_back_says_for_whom_it_waits() {
         ..bundle.pods[0].clone()
     };
     bundle.pods.insert(0, later);
+    scene.projections.push(PodProjection {
+        key: bundle.pods[0].key.clone(),
+        waits_for: Some(Waits {
+            key: self::key(),
+            wave: 0,
+            timed_out: false,
+        }),
+        ..projection("uid-later", ProjectionPhase::Pending)
+    });
     let pods = scene.judge();
     assert_eq!((pods[0].state, pods[0].wave), (PodState::Committed, 1));
     assert!(
@@ -1031,6 +1041,15 @@ fn a_pod_that_its_wave_holds_back_says_for_whom_it_waits() {
         (BundleState::Progressing, Some(0), 0)
     );
     assert!(sum.message.starts_with("default/web: "), "{sum:?}");
+
+    let waits = scene.projections[1].waits_for.as_mut().unwrap();
+    waits.timed_out = true;
+    let pods = scene.judge();
+    assert!(
+        pods[0].message.contains("longer than a wave may take"),
+        "{pods:?}"
+    );
+    assert_eq!(summary(&pods).state, BundleState::Failed);
 }
 
 #[test]

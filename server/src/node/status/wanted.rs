@@ -230,31 +230,29 @@ fn ignorance(view: RuntimeView<'_>) -> String {
     }
 }
 
-/// Says of each pod that is held back by its wave which pod it waits for. Expects the pods of a bundle side by side.
+/// Says of each pod that is held back by its wave which pod it waits for, and what that one waits for.
 pub(super) fn tell_of_waves(pods: &mut [PodStatus]) {
-    for of_bundle in pods.chunk_by_mut(|a, b| a.bundle == b.bundle) {
-        let Some((wave, first)) = first_unready(of_bundle) else {
-            continue;
-        };
-        let awaited = &of_bundle[first];
-        let reason = format!(
-            "the pod waits for wave {wave}: pod {}/{} is not ready: {}",
-            awaited.key.namespace, awaited.key.name, awaited.message
-        );
-        for pod in of_bundle {
-            if pod.state == PodState::Committed && pod.revision != 0 && pod.wave > wave {
-                pod.message.clone_from(&reason);
-            }
+    let messages: Vec<Option<String>> = pods
+        .iter()
+        .map(|pod| {
+            let waits = pod.waits_for.as_ref()?;
+            let awaited = pods
+                .binary_search_by(|other| other.place().cmp(&(&pod.bundle, &waits.key)))
+                .map_or("it is not there yet", |place| &pods[place].message);
+            let late = if waits.timed_out {
+                ", for longer than a wave may take"
+            } else {
+                ""
+            };
+            Some(format!(
+                "the pod waits for wave {}{late}: pod {}/{} is not ready: {awaited}",
+                waits.wave, waits.key.namespace, waits.key.name
+            ))
+        })
+        .collect();
+    for (pod, message) in pods.iter_mut().zip(messages) {
+        if let Some(message) = message {
+            pod.message = message;
         }
     }
-}
-
-/// The lowest wave with a demanded pod that is not ready, and the first such pod in it.
-pub(super) fn first_unready(of_bundle: &[PodStatus]) -> Option<(u32, usize)> {
-    of_bundle
-        .iter()
-        .enumerate()
-        .filter(|(_, pod)| pod.revision != 0 && pod.state != PodState::Ready)
-        .map(|(place, pod)| (pod.wave, place))
-        .min()
 }

@@ -183,6 +183,20 @@ fn ports_that_are_swapped_across_waves_or_within_one_come_to_their_new_pods() {
 }
 
 #[test]
+fn the_port_of_a_pod_that_was_removed_before_a_restart_is_waited_for() {
+    let mut world = world(Sync::Synced);
+    world.demand(&[pod("a", 0).port(80)]);
+    world.run_all();
+    world.demand(&[]);
+    world.tick();
+    world.restart_daemon();
+    world.demand(&[pod("b", 0).port(80)]);
+    world.run_all();
+    world.assert_as_demanded();
+    assert_eq!(world.rejections(), 0);
+}
+
+#[test]
 fn a_removed_pod_is_stopped_over_cri_only_where_the_kubelet_does_not() {
     for (sync, over_cri) in [(Sync::Synced, 0), (Sync::Unsynced, 1)] {
         for has_socket in [true, false] {

@@ -411,6 +411,7 @@ impl World {
                     revision: 1,
                     wave: read.wave,
                     grace: GRACE,
+                    host_ports: read.ports.clone(),
                 },
                 self.now,
             );
@@ -594,6 +595,7 @@ impl World {
                 state_time: Timestamp::UNIX_EPOCH,
                 pod_ips: Vec::new(),
                 waiting_since: None,
+                waits_for: None,
             };
         let statuses = self.statuses.iter().map(status).collect();
         self.board.statuses(Arc::new(statuses));
