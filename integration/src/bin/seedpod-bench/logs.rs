@@ -1,7 +1,8 @@
 //! When a container printed its first line, as the container runtime stamped it.
 
-use std::fs;
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -30,11 +31,25 @@ pub(crate) fn first_line(pod_logs: &Path, uid: &str) -> Result<SystemTime> {
     }
 }
 
-/// When a container that has ended printed its last line.
-pub(crate) fn last_line(pod_logs: &Path, uid: &str) -> Result<SystemTime> {
-    let log = read_log(pod_logs, uid).with_context(|| format!("pod {uid} has no log"))?;
-    let last = log.lines().next_back();
-    stamp(last.with_context(|| format!("pod {uid} has printed nothing"))?)
+/// The log of a container, held open: the kubelet may remove it with its pod before the last line is asked for.
+#[derive(Debug)]
+pub(crate) struct HeldLog(File);
+
+impl HeldLog {
+    /// Opens the log of the container of the pod with this uid.
+    pub(crate) fn open(pod_logs: &Path, uid: &str) -> Result<Self> {
+        let log = log_file(pod_logs, uid).with_context(|| format!("pod {uid} has no log"))?;
+        let file = File::open(&log).with_context(|| format!("open {}", log.display()))?;
+        Ok(Self(file))
+    }
+
+    /// When the container, which has ended, printed its last line.
+    pub(crate) fn last_line(mut self) -> Result<SystemTime> {
+        let mut log = String::new();
+        self.0.read_to_string(&mut log).context("read a log")?;
+        let last = log.lines().next_back();
+        stamp(last.context("the container has printed nothing")?)
+    }
 }
 
 /// The time from `start` to a stamp of the same clock.
@@ -45,18 +60,18 @@ pub(crate) fn since(start: SystemTime, stamp: SystemTime) -> Result<Duration> {
 }
 
 /// The folder of a pod's logs is named NAMESPACE_NAME_UID.
-fn read_log(pod_logs: &Path, uid: &str) -> Option<String> {
+fn log_file(pod_logs: &Path, uid: &str) -> Option<PathBuf> {
     let folder = fs::read_dir(pod_logs).ok()?.flatten().find(|folder| {
         let name = folder.file_name();
         name.to_string_lossy()
             .strip_suffix(uid)
             .is_some_and(|rest| rest.ends_with('_'))
     })?;
-    fs::read_to_string(folder.path().join(CONTAINER).join("0.log")).ok()
+    Some(folder.path().join(CONTAINER).join("0.log"))
 }
 
 fn read_first_line(pod_logs: &Path, uid: &str) -> Option<String> {
-    let log = read_log(pod_logs, uid)?;
+    let log = fs::read_to_string(log_file(pod_logs, uid)?).ok()?;
     log.split_once('\n').map(|(line, _)| line.to_owned())
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::by_hand::{Staged, rendered, stage};
 use crate::bench::Bench;
 use crate::daemon::{Daemon, Injection};
-use crate::logs::{first_line, last_line, since};
+use crate::logs::{HeldLog, first_line, since};
 use crate::nodes::{move_in, wait_forgotten, wait_static_workers};
 use crate::pods::small;
 use crate::report::{Goal, Row, Unit};
@@ -42,8 +42,9 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>> {
         for _ in 0..OURS_PER_OTHER {
             generation += 1;
             has_run(&running)?;
+            let old = HeldLog::open(&node.pod_logs(), running.uid()?)?;
             let (next, line) = inject(&daemon, node, generation)?;
-            our_gap.push_ms(gap(node, running.uid()?, line)?);
+            our_gap.push_ms(since(old.last_line()?, line)?);
             wait_forgotten(node, running.uid()?)?;
             wait_static_workers(node, 2)?;
             ours.push_ms(since(next.start, line)?);
@@ -83,11 +84,6 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>> {
             .to_owned(),
     };
     Ok(vec![row, outage])
-}
-
-/// How long neither the old nor the new container ran.
-fn gap(node: &Node, old: &str, first: SystemTime) -> Result<Duration> {
-    since(last_line(&node.pod_logs(), old)?, first)
 }
 
 /// Waits until a pod has run for a while, as one that is replaced has. The kubelet notices each change of a pod with its
@@ -142,11 +138,12 @@ impl<'a> Overwritten<'a> {
     /// Renames a manifest with a new uid over the one that is there, and waits for the new container's first line.
     fn overwrite(&mut self, generation: usize) -> Result<Replaced> {
         let staged = self.stage(generation)?;
+        let old = HeldLog::open(&self.node.pod_logs(), &self.uid)?;
         let start = move_in(&staged.file, &self.manifest())?;
         let line = first_line(&self.node.pod_logs(), &staged.uid)?;
         let replaced = Replaced {
             took: since(start, line)?,
-            gap: gap(self.node, &self.uid, line)?,
+            gap: since(old.last_line()?, line)?,
         };
         wait_forgotten(self.node, &self.uid)?;
         self.uid = staged.uid;
