@@ -42,9 +42,18 @@ reasons! {
     InvalidPageSize = "INVALID_PAGE_SIZE" => InvalidArgument,
     InvalidPageToken = "INVALID_PAGE_TOKEN" => InvalidArgument,
     NoManifests = "NO_MANIFESTS" => InvalidArgument,
+    InvalidTrial = "INVALID_TRIAL" => InvalidArgument,
+    InvalidRevision = "INVALID_REVISION" => InvalidArgument,
     /// Larger than the daemon reads at all.
     RequestTooLarge = "REQUEST_TOO_LARGE" => OutOfRange,
     BundleNotFound = "BUNDLE_NOT_FOUND" => NotFound,
+    RevisionNotFound = "REVISION_NOT_FOUND" => NotFound,
+    NoEarlierRevision = "NO_EARLIER_REVISION" => FailedPrecondition,
+    RevisionIsRemoval = "REVISION_IS_REMOVAL" => FailedPrecondition,
+    NotOnTrial = "NOT_ON_TRIAL" => FailedPrecondition,
+    ImageMissing = "IMAGE_MISSING" => FailedPrecondition,
+    ImagePullFailed = "IMAGE_PULL_FAILED" => FailedPrecondition,
+    RuntimeNotConfigured = "RUNTIME_NOT_CONFIGURED" => FailedPrecondition,
     StaleRevision = "STALE_REVISION" => Aborted,
     ForeignFile = "FOREIGN_FILE" => AlreadyExists,
     ForeignPod = "FOREIGN_POD" => AlreadyExists,
@@ -58,7 +67,7 @@ reasons! {
     MethodUnknown = "METHOD_UNKNOWN" => Unimplemented,
     /// A fault of the daemon or of the message's encoding.
     Internal = "INTERNAL" => Internal,
-    /// A problem of the node, never an error of a call.
+    /// A problem of the node, and an error of a call that cannot do without the runtime.
     RuntimeUnreachable = "CONTAINER_RUNTIME_UNREACHABLE" => Unavailable,
     /// A problem of the node, never an error of a call.
     KubeletNotSeen = "KUBELET_NOT_SEEN" => Unavailable,
@@ -110,7 +119,7 @@ mod tests {
                 .iter()
                 .filter(|(name, _)| name == reason.as_str())
                 .collect();
-            let is_problem = matches!(reason, Reason::RuntimeUnreachable | Reason::KubeletNotSeen);
+            let is_problem = matches!(reason, Reason::KubeletNotSeen);
             let code = code_name(reason.code());
             assert!(
                 rows.iter()

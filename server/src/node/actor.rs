@@ -18,18 +18,23 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Bundle, Change, ChangeError, ChangeKind, Inject, InjectError, Injected, NodeHandle, Problem,
-    Published, RemoveError, RequestId, State, follow, plan, trial,
+    Bundle, Change, ChangeError, ChangeKind, ConfirmError, Inject, InjectError, Injected, Left,
+    NodeHandle, OnTrial, Problem, Published, RemoveError, RequestId, Rollback, RollbackError,
+    State,
+    clock::BootClock,
+    follow,
+    plan::{self, Plan, Surroundings},
+    trial,
 };
 use crate::{
-    events::EventSink,
+    events::{EventKind, EventSink, NewEvent},
     fs::{self, FileSystem},
     kubelet::KubeletWatch,
     metrics::Metrics,
     probe,
     projection::{self, Directory, Settings},
     runtime_cri::{self, Runtime},
-    store::{CommitError, Draft, OpenError, Store, bundle_digest},
+    store::{Came, CommitError, Draft, OpenError, Origin, Reader, Store, bundle_digest},
 };
 
 /// How many changes may wait. Each takes a few milliseconds of disk time, so that the last of them is answered within
@@ -39,13 +44,49 @@ const QUEUE: usize = 64;
 /// How often a failing disk is tried.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often the clock is looked at while a trial is pending, at least: the timer that wakes us stands still while the
+/// node sleeps, and the boot clock does not.
+const LOOK_AT_TRIALS: Duration = Duration::from_secs(1);
+
 /// What the actor is asked.
 #[derive(Debug)]
 pub(super) enum Command {
-    Inject(Inject, oneshot::Sender<Result<Injected, InjectError>>),
+    Inject(
+        Inject,
+        Arc<str>,
+        oneshot::Sender<Result<Injected, InjectError>>,
+    ),
+    /// What was answered to this request before.
+    Replay(
+        RequestId,
+        oneshot::Sender<Result<Option<Injected>, InjectError>>,
+    ),
+    RollBack(
+        Rollback,
+        Arc<str>,
+        oneshot::Sender<Result<Injected, RollbackError>>,
+    ),
+    Confirm {
+        name: BundleName,
+        revision: u64,
+        client: Arc<str>,
+        answer: oneshot::Sender<Result<bool, ConfirmError>>,
+    },
+    /// All pods of this revision are ready.
+    MarkReady {
+        bundle: BundleName,
+        revision: u64,
+    },
+    /// This revision, which is on trial, does not work.
+    FailTrial {
+        bundle: BundleName,
+        revision: u64,
+        why: String,
+    },
     Remove {
         name: BundleName,
         expected_revision: Option<u64>,
+        client: Arc<str>,
         answer: oneshot::Sender<Result<Arc<Bundle>, RemoveError>>,
     },
     Ping(oneshot::Sender<()>),
@@ -73,6 +114,8 @@ pub(crate) struct Setup<R> {
     pub(crate) runtime: Option<R>,
     pub(crate) kubelet: KubeletWatch,
     pub(crate) rules: Rules,
+    /// What trials are timed by.
+    pub(crate) clock: BootClock,
     pub(crate) metrics: Metrics,
 }
 
@@ -120,9 +163,12 @@ pub(crate) fn start<R: Runtime>(
         runtime,
         kubelet,
         rules,
+        clock,
         metrics,
     } = setup;
-    let store = Store::open(Arc::clone(&fs), &state_directory)?;
+    let store = Store::open(Arc::clone(&fs), &state_directory)?.keeping(rules.history);
+    let kept = store.reader();
+    let has_runtime = runtime.is_some();
     let state = Arc::new(store.state());
     let id = Arc::new(store.id().clone());
     make_static_pod_directory(&*fs, &settings.directory, &state)?;
@@ -178,6 +224,9 @@ pub(crate) fn start<R: Runtime>(
     let actor = Actor {
         store,
         directory: Arc::clone(&directory),
+        kept: kept.clone(),
+        clock: clock.clone(),
+        has_runtime,
         events: events.clone(),
         publish_state,
         publish_problems,
@@ -207,6 +256,10 @@ pub(crate) fn start<R: Runtime>(
             directory,
             id,
             events,
+            kept,
+            clock,
+            has_runtime,
+            client: Arc::default(),
         },
         vec![acting, projecting, observing, probing, following, on_trial],
     ))
@@ -236,7 +289,9 @@ fn make_static_pod_directory(
 struct Actor {
     store: Store,
     directory: Arc<Directory>,
-    #[expect(dead_code, reason = "for those who record what is committed")]
+    kept: Reader,
+    clock: BootClock,
+    has_runtime: bool,
     events: EventSink,
     publish_state: watch::Sender<Arc<State>>,
     publish_problems: watch::Sender<Vec<Problem>>,
@@ -250,6 +305,7 @@ impl Actor {
         shutdown: &CancellationToken,
     ) {
         loop {
+            let look_at_trials = self.end_trials();
             let failing = !self.publish_problems.borrow().is_empty();
             let next = async {
                 tokio::select! {
@@ -257,14 +313,19 @@ impl Actor {
                     () = shutdown.cancelled() => Next::Stop,
                     command = commands.recv() => command.map_or(Next::Stop, Next::Command),
                     () = tokio::time::sleep(PROBE_INTERVAL), if failing => Next::Probe,
+                    () = tokio::time::sleep(look_at_trials.unwrap_or_default()),
+                        if look_at_trials.is_some() => Next::LookAtTrials,
                 }
             };
             match runtime.block_on(next) {
                 Next::Command(command) => {
+                    // A command that was late to a trial finds it ended.
+                    self.end_trials();
                     self.carry_out(command);
                     self.store.prune();
                 }
                 Next::Probe => self.probe(),
+                Next::LookAtTrials => {}
                 Next::Stop => return,
             }
         }
@@ -273,19 +334,38 @@ impl Actor {
     fn carry_out(&mut self, command: Command) {
         // A caller that went away gets no answer; what it asked for is done all the same.
         match command {
-            Command::Inject(inject, answer) => drop(answer.send(self.inject(inject))),
+            Command::Inject(inject, client, answer) => {
+                drop(answer.send(self.inject(inject, &client)));
+            }
+            Command::Replay(request, answer) => drop(answer.send(self.replay(&request))),
+            Command::RollBack(rollback, client, answer) => {
+                drop(answer.send(self.roll_back(rollback, &client)));
+            }
+            Command::Confirm {
+                name,
+                revision,
+                client,
+                answer,
+            } => drop(answer.send(self.confirm(&name, revision, &client))),
+            Command::MarkReady { bundle, revision } => self.mark_ready(&bundle, revision),
+            Command::FailTrial {
+                bundle,
+                revision,
+                why,
+            } => self.fail_trial(&bundle, revision, why),
             Command::Remove {
                 name,
                 expected_revision,
+                client,
                 answer,
             } => {
-                drop(answer.send(self.remove(&name, expected_revision)));
+                drop(answer.send(self.remove(&name, expected_revision, &client)));
             }
             Command::Ping(answer) => drop(answer.send(())),
         }
     }
 
-    fn inject(&mut self, inject: Inject) -> Result<Injected, InjectError> {
+    fn inject(&mut self, inject: Inject, client: &str) -> Result<Injected, InjectError> {
         let request = inject.request.clone();
         if let Some(request) = &request
             && let Some(answer) = self.replay(request)?
@@ -293,31 +373,213 @@ impl Actor {
             return Ok(answer);
         }
         let state = Arc::clone(&self.publish_state.borrow());
-        let plan = plan::plan(&state, &self.directory, self.store.id(), inject)?;
-        if let Some(bundle) = plan.unchanged() {
+        let terms = inject.trial;
+        let plan = plan::plan(&self.surroundings(&state), inject)?;
+        let (injected, is_new) = self.settle(plan, request)?;
+        if is_new {
+            let changes = summary(&injected.changes);
+            let message = match terms {
+                None => format!("injected with {changes}"),
+                Some(terms) => format!(
+                    "injected with {changes}, on trial for {}",
+                    in_words(terms.timeout)
+                ),
+            };
+            self.record(EventKind::Injected, &injected.bundle, message, client);
+        }
+        Ok(injected)
+    }
+
+    fn roll_back(&mut self, rollback: Rollback, client: &str) -> Result<Injected, RollbackError> {
+        let request = rollback.request.clone();
+        if let Some(request) = &request
+            && let Some(answer) = self.replay(request)?
+        {
+            return Ok(answer);
+        }
+        let state = Arc::clone(&self.publish_state.borrow());
+        let plan = plan::rollback(&self.surroundings(&state), &self.kept, &rollback)?;
+        let (injected, is_new) = self.settle(plan, request)?;
+        if is_new {
+            let changes = summary(&injected.changes);
+            let to = injected.source_revision;
+            let message = format!("rolled back to revision {to} with {changes}");
+            self.record(EventKind::RolledBack, &injected.bundle, message, client);
+        }
+        Ok(injected)
+    }
+
+    /// Commits a plan, unless all is as it says already. Also tells whether there is a new revision.
+    fn settle(
+        &mut self,
+        plan: Plan,
+        request: Option<RequestId>,
+    ) -> Result<(Injected, bool), ChangeError> {
+        let (changes, warnings) = (plan.changes(), plan.warnings().to_vec());
+        let source_revision = plan.source_revision();
+        let (bundle, is_new) = if let Some(bundle) = plan.unchanged() {
             if let Some(request) = &request {
-                let remembered = self.store.remember(&bundle.name, request, plan.warnings());
+                let remembered =
+                    self.store
+                        .remember(&bundle.name, request, &warnings, source_revision);
                 self.note(remembered)?;
             }
-            let bundle = Arc::clone(bundle);
-            let (changes, warnings) = (plan.changes(), plan.warnings().to_vec());
-            return Ok(Injected {
-                bundle,
-                changes,
-                warnings,
-                replayed: false,
-            });
-        }
-        let (changes, warnings) = (plan.changes(), plan.warnings().to_vec());
-        let committed = self.store.commit(plan.draft(request));
-        let bundle = self.note(committed)?;
-        self.publish();
-        Ok(Injected {
+            (Arc::clone(bundle), false)
+        } else {
+            let committed = self.store.commit(plan.draft(request, self.clock.now()));
+            let bundle = self.note(committed)?;
+            self.publish();
+            (bundle, true)
+        };
+        let injected = Injected {
             bundle,
             changes,
             warnings,
+            source_revision,
             replayed: false,
-        })
+        };
+        Ok((injected, is_new))
+    }
+
+    fn surroundings<'a>(&'a self, state: &'a State) -> Surroundings<'a> {
+        Surroundings {
+            state,
+            directory: &self.directory,
+            id: self.store.id(),
+            has_runtime: self.has_runtime,
+        }
+    }
+
+    fn record(&self, kind: EventKind, bundle: &Bundle, message: String, client: &str) {
+        let event = NewEvent::of_bundle(kind, &bundle.name, bundle.revision, message);
+        self.events.record(event.by(client));
+    }
+
+    fn confirm(
+        &mut self,
+        name: &BundleName,
+        revision: u64,
+        client: &str,
+    ) -> Result<bool, ConfirmError> {
+        let state = Arc::clone(&self.publish_state.borrow());
+        let Some(bundle) = state.bundles.get(name) else {
+            return Err(ConfirmError::NotFound { name: name.clone() });
+        };
+        if bundle.revision != revision {
+            let active = bundle.revision;
+            return Err(ConfirmError::NotActive { active });
+        }
+        let on_trial = state.trials.get(name).ok_or(ConfirmError::NoTrial)?;
+        let is_new = on_trial.is_pending();
+        if is_new {
+            let marked = self.store.mark_confirmed(name);
+            self.note(marked)?;
+            self.publish();
+            let message = format!("revision {revision} is confirmed and stays");
+            self.record(EventKind::Confirmed, bundle, message, client);
+        }
+        Ok(is_new)
+    }
+
+    /// Takes note that all pods of a revision are ready, which ends a trial well unless it needs somebody's word.
+    fn mark_ready(&mut self, name: &BundleName, revision: u64) {
+        let state = Arc::clone(&self.publish_state.borrow());
+        let Some(bundle) = state.bundles.get(name) else {
+            return;
+        };
+        if bundle.revision != revision || state.ready.contains(name) {
+            return;
+        }
+        let marked = self.store.mark_ready(name);
+        if self.note(marked).is_err() {
+            // It is told again as long as it is so.
+            return;
+        }
+        self.publish();
+        let message = format!("all pods of revision {revision} are ready");
+        self.record(EventKind::BundleReady, bundle, message, "");
+        let was_pending = state.trials.get(name).is_some_and(OnTrial::is_pending);
+        let now = self.publish_state.borrow();
+        if was_pending && now.trials.get(name).is_some_and(|trial| trial.confirmed) {
+            let message = format!("revision {revision} is ready, which confirms it: it stays");
+            self.record(EventKind::Confirmed, bundle, message, "");
+        }
+    }
+
+    /// Ends the trials whose time is over, and tells when to look again; `None`: nothing is on trial.
+    fn end_trials(&mut self) -> Option<Duration> {
+        let state = Arc::clone(&self.publish_state.borrow());
+        let now = self.clock.now();
+        let mut next = None;
+        for (name, on_trial) in state.trials.iter().filter(|(_, it)| it.is_pending()) {
+            let Some(bundle) = state.bundles.get(name) else {
+                continue;
+            };
+            let why = match on_trial.trial.left(&now) {
+                Left::Time(left) => {
+                    let left = left.min(LOOK_AT_TRIALS);
+                    next = Some(next.map_or(left, |next: Duration| next.min(left)));
+                    continue;
+                }
+                Left::Nothing => format!(
+                    "it was not confirmed within {}",
+                    in_words(on_trial.trial.terms.timeout)
+                ),
+                Left::Rebooted => "the node was restarted during its trial".to_owned(),
+            };
+            self.fail_trial(name, bundle.revision, why);
+            if self.publish_state.borrow().trials.contains_key(name) {
+                // The disk took no write.
+                next = Some(PROBE_INTERVAL);
+            }
+        }
+        next
+    }
+
+    /// Goes back to what was before a trial.
+    fn fail_trial(&mut self, name: &BundleName, revision: u64, why: String) {
+        let state = Arc::clone(&self.publish_state.borrow());
+        let Some((bundle, on_trial)) = state.bundles.get(name).zip(state.trials.get(name)) else {
+            return;
+        };
+        if bundle.revision != revision || !on_trial.is_pending() {
+            return;
+        }
+        let fallback = on_trial.fallback.as_deref();
+        let plan = plan::fall_back(&state, self.store.id(), name, fallback, why.clone());
+        let committed = plan.and_then(|plan| {
+            let changes = summary(&plan.changes());
+            let committed = self.store.commit(plan.draft(None, self.clock.now()));
+            Ok((self.note(committed)?, changes))
+        });
+        let (new, changes) = match committed {
+            Ok(committed) => committed,
+            Err(error) => {
+                // Tried again: the trial is still there.
+                tracing::error!(
+                    bundle = %name,
+                    revision,
+                    error = %crate::error::chain(&error),
+                    "a trial has failed, and the node could not go back"
+                );
+                return;
+            }
+        };
+        self.publish();
+        self.store.prune();
+        tracing::warn!(bundle = %name, revision, new_revision = new.revision, why, "a trial has failed");
+        let message = format!("the trial of revision {revision} has failed: {why}");
+        self.record(EventKind::TrialFailed, bundle, message, "");
+        let message = match fallback {
+            Some(fallback) => format!(
+                "the node went back to revision {} with {changes}: {why}",
+                fallback.revision
+            ),
+            None => format!(
+                "the node removed the bundle, of which there was no earlier revision, with {changes}: {why}"
+            ),
+        };
+        self.record(EventKind::RolledBack, &new, message, "");
     }
 
     /// The answer that the same request got before.
@@ -338,6 +600,7 @@ impl Actor {
             bundle: remembered.bundle,
             changes: remembered.changes,
             warnings: remembered.warnings,
+            source_revision: remembered.source_revision,
             replayed: true,
         }))
     }
@@ -346,6 +609,7 @@ impl Actor {
         &mut self,
         name: &BundleName,
         expected_revision: Option<u64>,
+        client: &str,
     ) -> Result<Arc<Bundle>, RemoveError> {
         let state = Arc::clone(&self.publish_state.borrow());
         let Some(old) = state.bundles.get(name) else {
@@ -377,10 +641,14 @@ impl Actor {
             request: None,
             changes,
             warnings: Vec::new(),
+            came: Came::from(Origin::Removed),
+            trial: None,
         };
         let committed = self.store.commit(draft);
-        self.note(committed)?;
+        let removal = self.note(committed)?;
         self.publish();
+        let message = format!("removed with {}", counted(old.pods.len(), "pod"));
+        self.record(EventKind::Removed, &removal, message, client);
         Ok(Arc::clone(old))
     }
 
@@ -426,7 +694,35 @@ impl Actor {
 enum Next {
     Command(Command),
     Probe,
+    LookAtTrials,
     Stop,
+}
+
+/// What a change does, for events.
+fn summary(changes: &[Change]) -> String {
+    let words = [
+        (ChangeKind::Added, "added"),
+        (ChangeKind::Replaced, "replaced"),
+        (ChangeKind::Removed, "removed"),
+        (ChangeKind::Unchanged, "left as they are"),
+    ];
+    let counts = words.iter().filter_map(|(kind, word)| {
+        let count = changes.iter().filter(|change| change.kind == *kind).count();
+        (count > 0).then(|| format!("{} {word}", counted(count, "pod")))
+    });
+    counts.collect::<Vec<_>>().join(", ")
+}
+
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
+}
+
+/// A time as it was asked for, which is in seconds mostly.
+fn in_words(time: Duration) -> String {
+    format!("{} s", time.as_secs_f64())
 }
 
 fn store_problem(error: &CommitError) -> Problem {

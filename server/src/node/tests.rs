@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ChangeKind, Inject, InjectError, Injected, NodeHandle, ProjectionPhase, RemoveError, RequestId,
-    Rules, Setup, actor::StartError, start,
+    Rules, Setup, actor::StartError, clock::BootClock, start,
 };
 use crate::{
     fs::{Disk, FileSystem},
@@ -108,6 +108,7 @@ struct Harness {
     folder: tempfile::TempDir,
     runtime: Option<Played>,
     repair_drift: bool,
+    clock: BootClock,
     node: Option<(NodeHandle, Vec<JoinHandle<()>>, CancellationToken)>,
 }
 
@@ -119,6 +120,7 @@ impl Harness {
             folder,
             runtime,
             repair_drift: true,
+            clock: BootClock::played("boot-1", Duration::from_secs(1000)),
             node: None,
         };
         harness.start().expect("a fresh node starts");
@@ -156,6 +158,7 @@ impl Harness {
             runtime: self.runtime.clone(),
             kubelet: crate::kubelet::unknown(),
             rules: Rules::default(),
+            clock: self.clock.clone(),
             metrics,
         };
         start(setup, shutdown.clone())
@@ -241,6 +244,7 @@ fn injection(bundle: &str, manifests: &[String]) -> Inject {
         checked,
         expected_revision: None,
         request: None,
+        trial: None,
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 use seedpod_manifest::{BundleName, Digest, PodKey};
 
-use super::{CommitError, Draft, HISTORY, OpenError, Store, bundle_digest};
+use super::{Came, CommitError, Draft, HISTORY, OpenError, Origin, Store, bundle_digest};
 use crate::{
     fs::sim::{Fault, SimDisk, chooser, seeds},
     node::{Bundle, BundlePod, Change, ChangeKind, RequestId, State},
@@ -109,12 +109,18 @@ fn draft(state: &State, step: &Step, index: usize) -> Draft {
         removed,
         request: (!removed).then(|| request(&id_of(index))),
         warnings: Vec::new(),
+        came: Came::from(if removed {
+            Origin::Removed
+        } else {
+            Origin::Injected
+        }),
+        trial: None,
     }
 }
 
 fn take(store: &mut Store, step: &Step, index: usize) -> Result<(), CommitError> {
     let taken = match step {
-        Step::Remember(bundle) => store.remember(&name(bundle), &request(&id_of(index)), &[]),
+        Step::Remember(bundle) => store.remember(&name(bundle), &request(&id_of(index)), &[], 0),
         step => store.commit(draft(&store.state(), step, index)).map(drop),
     };
     store.prune();
@@ -344,7 +350,7 @@ fn a_stray_file_is_refused_with_its_name() {
 fn a_newer_format_is_refused_as_such() {
     let (_, opened) = damaged(|bytes| {
         String::from_utf8_lossy(bytes)
-            .replacen("\"format\":1", "\"format\":2", 1)
+            .replacen("\"format\":2", "\"format\":3", 1)
             .into_bytes()
     });
     let error = opened
