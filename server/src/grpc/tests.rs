@@ -21,6 +21,8 @@ use crate::{
     projection::Settings,
 };
 
+mod revisions;
+
 struct Bench {
     folder: tempfile::TempDir,
     routes: Routes,

@@ -1,4 +1,9 @@
 //! The actor: the only one who changes the state. Runs on a thread of its own, since it waits for the disk.
+//!
+//! `trials` is what it does about revisions that are on trial, `words` what it says in events.
+
+mod trials;
+mod words;
 
 use std::{
     io,
@@ -17,10 +22,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::words::{counted, in_words, summary};
 use super::{
-    Bundle, Change, ChangeError, ChangeKind, ConfirmError, Inject, InjectError, Injected, Left,
-    NodeHandle, OnTrial, Problem, Published, RemoveError, RequestId, Rollback, RollbackError,
-    State,
+    Bundle, Change, ChangeError, ChangeKind, ConfirmError, Inject, InjectError, Injected,
+    NodeHandle, Problem, Published, RemoveError, RequestId, Rollback, RollbackError, State,
     clock::BootClock,
     follow,
     plan::{self, Plan, Surroundings},
@@ -43,10 +48,6 @@ const QUEUE: usize = 64;
 
 /// How often a failing disk is tried.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How often the clock is looked at while a trial is pending, at least: the timer that wakes us stands still while the
-/// node sleeps, and the boot clock does not.
-const LOOK_AT_TRIALS: Duration = Duration::from_secs(1);
 
 /// What the actor is asked.
 #[derive(Debug)]
@@ -235,7 +236,7 @@ pub(crate) fn start<R: Runtime>(
         state.clone(),
         statuses.clone(),
         commands.clone(),
-        rules,
+        rules.max_crashes,
         shutdown.clone(),
     );
     let runtime = Handle::current();
@@ -339,7 +340,7 @@ impl Actor {
             }
             Command::Replay(request, answer) => drop(answer.send(self.replay(&request))),
             Command::RollBack(rollback, client, answer) => {
-                drop(answer.send(self.roll_back(rollback, &client)));
+                drop(answer.send(self.roll_back(&rollback, &client)));
             }
             Command::Confirm {
                 name,
@@ -352,7 +353,7 @@ impl Actor {
                 bundle,
                 revision,
                 why,
-            } => self.fail_trial(&bundle, revision, why),
+            } => self.fail_trial(&bundle, revision, &why),
             Command::Remove {
                 name,
                 expected_revision,
@@ -390,7 +391,7 @@ impl Actor {
         Ok(injected)
     }
 
-    fn roll_back(&mut self, rollback: Rollback, client: &str) -> Result<Injected, RollbackError> {
+    fn roll_back(&mut self, rollback: &Rollback, client: &str) -> Result<Injected, RollbackError> {
         let request = rollback.request.clone();
         if let Some(request) = &request
             && let Some(answer) = self.replay(request)?
@@ -398,7 +399,7 @@ impl Actor {
             return Ok(answer);
         }
         let state = Arc::clone(&self.publish_state.borrow());
-        let plan = plan::rollback(&self.surroundings(&state), &self.kept, &rollback)?;
+        let plan = plan::rollback(&self.surroundings(&state), &self.kept, rollback)?;
         let (injected, is_new) = self.settle(plan, request)?;
         if is_new {
             let changes = summary(&injected.changes);
@@ -453,133 +454,6 @@ impl Actor {
     fn record(&self, kind: EventKind, bundle: &Bundle, message: String, client: &str) {
         let event = NewEvent::of_bundle(kind, &bundle.name, bundle.revision, message);
         self.events.record(event.by(client));
-    }
-
-    fn confirm(
-        &mut self,
-        name: &BundleName,
-        revision: u64,
-        client: &str,
-    ) -> Result<bool, ConfirmError> {
-        let state = Arc::clone(&self.publish_state.borrow());
-        let Some(bundle) = state.bundles.get(name) else {
-            return Err(ConfirmError::NotFound { name: name.clone() });
-        };
-        if bundle.revision != revision {
-            let active = bundle.revision;
-            return Err(ConfirmError::NotActive { active });
-        }
-        let on_trial = state.trials.get(name).ok_or(ConfirmError::NoTrial)?;
-        let is_new = on_trial.is_pending();
-        if is_new {
-            let marked = self.store.mark_confirmed(name);
-            self.note(marked)?;
-            self.publish();
-            let message = format!("revision {revision} is confirmed and stays");
-            self.record(EventKind::Confirmed, bundle, message, client);
-        }
-        Ok(is_new)
-    }
-
-    /// Takes note that all pods of a revision are ready, which ends a trial well unless it needs somebody's word.
-    fn mark_ready(&mut self, name: &BundleName, revision: u64) {
-        let state = Arc::clone(&self.publish_state.borrow());
-        let Some(bundle) = state.bundles.get(name) else {
-            return;
-        };
-        if bundle.revision != revision || state.ready.contains(name) {
-            return;
-        }
-        let marked = self.store.mark_ready(name);
-        if self.note(marked).is_err() {
-            // It is told again as long as it is so.
-            return;
-        }
-        self.publish();
-        let message = format!("all pods of revision {revision} are ready");
-        self.record(EventKind::BundleReady, bundle, message, "");
-        let was_pending = state.trials.get(name).is_some_and(OnTrial::is_pending);
-        let now = self.publish_state.borrow();
-        if was_pending && now.trials.get(name).is_some_and(|trial| trial.confirmed) {
-            let message = format!("revision {revision} is ready, which confirms it: it stays");
-            self.record(EventKind::Confirmed, bundle, message, "");
-        }
-    }
-
-    /// Ends the trials whose time is over, and tells when to look again; `None`: nothing is on trial.
-    fn end_trials(&mut self) -> Option<Duration> {
-        let state = Arc::clone(&self.publish_state.borrow());
-        let now = self.clock.now();
-        let mut next = None;
-        for (name, on_trial) in state.trials.iter().filter(|(_, it)| it.is_pending()) {
-            let Some(bundle) = state.bundles.get(name) else {
-                continue;
-            };
-            let why = match on_trial.trial.left(&now) {
-                Left::Time(left) => {
-                    let left = left.min(LOOK_AT_TRIALS);
-                    next = Some(next.map_or(left, |next: Duration| next.min(left)));
-                    continue;
-                }
-                Left::Nothing => format!(
-                    "it was not confirmed within {}",
-                    in_words(on_trial.trial.terms.timeout)
-                ),
-                Left::Rebooted => "the node was restarted during its trial".to_owned(),
-            };
-            self.fail_trial(name, bundle.revision, why);
-            if self.publish_state.borrow().trials.contains_key(name) {
-                // The disk took no write.
-                next = Some(PROBE_INTERVAL);
-            }
-        }
-        next
-    }
-
-    /// Goes back to what was before a trial.
-    fn fail_trial(&mut self, name: &BundleName, revision: u64, why: String) {
-        let state = Arc::clone(&self.publish_state.borrow());
-        let Some((bundle, on_trial)) = state.bundles.get(name).zip(state.trials.get(name)) else {
-            return;
-        };
-        if bundle.revision != revision || !on_trial.is_pending() {
-            return;
-        }
-        let fallback = on_trial.fallback.as_deref();
-        let plan = plan::fall_back(&state, self.store.id(), name, fallback, why.clone());
-        let committed = plan.and_then(|plan| {
-            let changes = summary(&plan.changes());
-            let committed = self.store.commit(plan.draft(None, self.clock.now()));
-            Ok((self.note(committed)?, changes))
-        });
-        let (new, changes) = match committed {
-            Ok(committed) => committed,
-            Err(error) => {
-                // Tried again: the trial is still there.
-                tracing::error!(
-                    bundle = %name,
-                    revision,
-                    error = %crate::error::chain(&error),
-                    "a trial has failed, and the node could not go back"
-                );
-                return;
-            }
-        };
-        self.publish();
-        self.store.prune();
-        tracing::warn!(bundle = %name, revision, new_revision = new.revision, why, "a trial has failed");
-        let message = format!("the trial of revision {revision} has failed: {why}");
-        self.record(EventKind::TrialFailed, bundle, message, "");
-        let message = match fallback {
-            Some(fallback) => format!(
-                "the node went back to revision {} with {changes}: {why}",
-                fallback.revision
-            ),
-            None => format!(
-                "the node removed the bundle, of which there was no earlier revision, with {changes}: {why}"
-            ),
-        };
-        self.record(EventKind::RolledBack, &new, message, "");
     }
 
     /// The answer that the same request got before.
@@ -696,33 +570,6 @@ enum Next {
     Probe,
     LookAtTrials,
     Stop,
-}
-
-/// What a change does, for events.
-fn summary(changes: &[Change]) -> String {
-    let words = [
-        (ChangeKind::Added, "added"),
-        (ChangeKind::Replaced, "replaced"),
-        (ChangeKind::Removed, "removed"),
-        (ChangeKind::Unchanged, "left as they are"),
-    ];
-    let counts = words.iter().filter_map(|(kind, word)| {
-        let count = changes.iter().filter(|change| change.kind == *kind).count();
-        (count > 0).then(|| format!("{} {word}", counted(count, "pod")))
-    });
-    counts.collect::<Vec<_>>().join(", ")
-}
-
-fn counted(count: usize, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        count => format!("{count} {what}s"),
-    }
-}
-
-/// A time as it was asked for, which is in seconds mostly.
-fn in_words(time: Duration) -> String {
-    format!("{} s", time.as_secs_f64())
 }
 
 fn store_problem(error: &CommitError) -> Problem {

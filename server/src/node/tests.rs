@@ -104,6 +104,8 @@ fn not_played(operation: &'static str) -> RuntimeError {
     }
 }
 
+mod trials;
+
 struct Harness {
     folder: tempfile::TempDir,
     runtime: Option<Played>,

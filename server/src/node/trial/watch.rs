@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::super::{
-    Bundle, BundlePod, Rules, State, StatusWatch,
+    Bundle, BundlePod, OnTrial, State, StatusWatch,
     actor::Command,
     status::{ContainerStatus, PodState, PodStatus},
 };
@@ -28,7 +28,7 @@ pub(in super::super) fn start(
     mut state: watch::Receiver<Arc<State>>,
     mut statuses: StatusWatch,
     commands: mpsc::Sender<Command>,
-    rules: Rules,
+    max_crashes: u32,
     shutdown: CancellationToken,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
@@ -37,7 +37,7 @@ pub(in super::super) fn start(
                 // The state first: the statuses are then at least as new as it is, or do not know its uids.
                 let now = Arc::clone(&state.borrow_and_update());
                 let seen = Arc::clone(&statuses.borrow_and_update());
-                let news = findings(&now, &seen, rules.max_crashes);
+                let news = findings(&now, &seen, max_crashes);
                 let told = !news.is_empty();
                 for command in news {
                     if commands.send(command).await.is_err() {
@@ -73,7 +73,7 @@ fn findings(state: &State, statuses: &[PodStatus], max_crashes: u32) -> Vec<Comm
     let mut found = Vec::new();
     for (name, bundle) in &state.bundles {
         let statuses = of.get(name).map(Vec::as_slice).unwrap_or_default();
-        let pending = state.trials.get(name).is_some_and(|t| t.is_pending());
+        let pending = state.trials.get(name).is_some_and(OnTrial::is_pending);
         if pending && let Some(why) = crash(bundle, statuses, max_crashes) {
             found.push(Command::FailTrial {
                 bundle: name.clone(),
