@@ -2,6 +2,7 @@
 
 mod api_server;
 mod containerd;
+mod control_plane;
 mod crash;
 mod kubelet;
 mod logs;
@@ -18,6 +19,7 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 
 pub use api_server::{ApiServer, ApiServerStart};
+pub use control_plane::ControlPlane;
 
 use crate::cgroup::Cgroup;
 use crate::ctr::{Container, Ctr};

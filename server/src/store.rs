@@ -39,7 +39,7 @@ pub(crate) use self::{
     lock::{Lock, LockError},
     open::OpenError,
     read::{Past, Reader},
-    record::{StoreId, owned_by},
+    record::{Owned, StoreId, owned_by},
 };
 use crate::{
     fs::{self, FileSystem},

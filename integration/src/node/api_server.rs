@@ -107,7 +107,7 @@ impl Node {
         })
     }
 
-    fn administrator(&self, port: u16) -> Result<HttpClient> {
+    pub(super) fn administrator(&self, port: u16) -> Result<HttpClient> {
         let [ca, certificate, key] =
             ["ca.crt", "admin.crt", "admin.key"].map(|name| self.layout.control_plane().join(name));
         HttpClient::mutual_tls(port, &ca, &certificate, &key)
@@ -146,7 +146,7 @@ impl Node {
     }
 }
 
-fn etcd_arguments(folder: &Path, state: &ApiServerState) -> Vec<String> {
+pub(super) fn etcd_arguments(folder: &Path, state: &ApiServerState) -> Vec<String> {
     let [client, peer] = state
         .etcd_ports
         .map(|port| format!("http://127.0.0.1:{port}"));
@@ -161,7 +161,7 @@ fn etcd_arguments(folder: &Path, state: &ApiServerState) -> Vec<String> {
     ]
 }
 
-fn api_server_arguments(folder: &Path, state: &ApiServerState) -> Vec<String> {
+pub(super) fn api_server_arguments(folder: &Path, state: &ApiServerState) -> Vec<String> {
     let file = |name: &str| folder.join(name).display().to_string();
     vec![
         format!("--etcd-servers=http://127.0.0.1:{}", state.etcd_ports[0]),
@@ -205,6 +205,11 @@ fn write_pki(folder: &Path, node: &str, port: u16) -> Result<()> {
         &Request::client(&node_name, "system:nodes"),
     )?;
     write_kubeconfig(folder, "kubelet", &kubelet, port)?;
+    for component in ["kube-controller-manager", "kube-scheduler"] {
+        let request = Request::user(&format!("system:{component}"));
+        let identity = authority.issue(folder, component, &request)?;
+        write_kubeconfig(folder, component, &identity, port)?;
+    }
     let admin = authority.issue(folder, "admin", &Request::client("admin", "system:masters"))?;
     write_kubeconfig(folder, "admin", &admin, port)
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::{KUBELET, Node};
@@ -13,8 +13,11 @@ impl Node {
     /// Starts the kubelet, which must not run, and waits until it says that it is healthy.
     ///
     /// # Errors
-    /// Fails when it does not start.
+    /// Fails when it runs already, or does not start.
     pub fn start_kubelet(&self) -> Result<()> {
+        if let Some(process) = self.process(KUBELET) {
+            bail!("the kubelet runs already, with pid {}", process.pid);
+        }
         let root = self.kubelet_root();
         fs::create_dir_all(&root).with_context(|| format!("make {}", root.display()))?;
         let config = self.layout.kubelet_config();

@@ -6,32 +6,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use seedpod_integration::{
-    ContainerKind, Node, NodeOptions, ProcessRecord, Seedpodd, SeedpoddOptions, wait_for,
-    wait_until,
+    ContainerKind, KubeletPods, Node, NodeOptions, ProcessRecord, Seedpodd, SeedpoddOptions,
+    wait_for, wait_until,
 };
 use serde_json::{Value, json};
 
 use crate::pods::{self, Asks, Probed};
-use crate::rig::{LIMIT, node, place, pod, unique};
+use crate::rig::{LIMIT, kubelets_word, node, place, pod, unique, wait_kubelet};
 use crate::scene::{running, wait_running};
-
-/// What the kubelet says of a pod's only container.
-fn kubelets_word(node: &Node, name: &str) -> Option<Value> {
-    let pods: Value = serde_json::from_str(&node.kubelet().get("/pods").ok()?.body).ok()?;
-    let full = format!("{name}-{}", node.name());
-    let items = pods["items"].as_array()?;
-    let pod = items.iter().find(|it| it["metadata"]["name"] == full)?;
-    Some(pod["status"]["containerStatuses"][0].clone())
-}
-
-fn wait_kubelet(node: &Node, name: &str, what: &str, holds: impl Fn(&Value) -> bool) {
-    let mut last = None;
-    wait_until(LIMIT, &format!("{name} is {what}"), || {
-        last = kubelets_word(node, name);
-        last.as_ref().is_some_and(&holds)
-    })
-    .unwrap_or_else(|error| panic!("{error}: {last:?}"));
-}
 
 #[test]
 fn each_kind_of_probe_fails_and_passes_on_command() {
@@ -143,6 +125,19 @@ fn an_unsynced_kubelet_stops_nothing_until_its_api_server_is_there() {
     })
     .unwrap();
     assert!(running(&node, &later, ContainerKind::Container).is_some());
+}
+
+#[test]
+fn a_control_plane_of_static_pods_syncs_its_own_kubelet() {
+    let node = Node::start(&NodeOptions::unsynced()).unwrap();
+    let plane = node.control_plane().unwrap();
+    for pod in plane.pods() {
+        place(&node, &pod);
+    }
+    wait_until(LIMIT, "the API server is ready", || plane.is_ready()).unwrap();
+    wait_until(LIMIT, "both leases are held", || plane.leases_are_held()).unwrap();
+    let pods = KubeletPods::new(&node.kubelet_root()).unwrap();
+    wait_until(LIMIT, "the kubelet is synced", || pods.count() == Ok(4)).unwrap();
 }
 
 #[test]

@@ -26,3 +26,4 @@ mod rig;
 mod scene;
 mod smoke;
 mod state;
+mod waves;

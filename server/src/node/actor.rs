@@ -32,7 +32,7 @@ use super::{
     trial,
 };
 use crate::{
-    events::{EventKind, EventSink, NewEvent},
+    events::{self, EventKind, EventSink, NewEvent},
     fs::{self, FileSystem},
     kubelet::KubeletWatch,
     metrics::Metrics,
@@ -173,7 +173,13 @@ pub(crate) fn start<R: Runtime>(
     let state = Arc::new(store.state());
     let id = Arc::new(store.id().clone());
     make_static_pod_directory(&*fs, &settings.directory, &state)?;
-    let events = EventSink::default();
+    let (events, event_log, writing) = events::start(
+        Arc::clone(&fs),
+        state_directory.join("events"),
+        rules.max_events,
+        &state,
+        shutdown.clone(),
+    );
 
     let (publish_state, state) = watch::channel(state);
     let (publish_problems, store_problems) = watch::channel(Vec::new());
@@ -183,6 +189,7 @@ pub(crate) fn start<R: Runtime>(
     let node = settings.node.clone();
     let (projection, projecting) = projection::start(
         settings,
+        rules.wave_timeout,
         projection::Inlets {
             state: state.clone(),
             statuses: statuses.clone(),
@@ -249,6 +256,7 @@ pub(crate) fn start<R: Runtime>(
         readiness,
         kubelet,
         statuses,
+        event_log,
     };
     Ok((
         NodeHandle {
@@ -256,13 +264,15 @@ pub(crate) fn start<R: Runtime>(
             published,
             directory,
             id,
-            events,
+            events: events.passive(),
             kept,
             clock,
             has_runtime,
             client: Arc::default(),
         },
-        vec![acting, projecting, observing, probing, following, on_trial],
+        vec![
+            acting, projecting, observing, probing, following, on_trial, writing,
+        ],
     ))
 }
 

@@ -24,7 +24,9 @@ use super::{
     Rules, Setup, actor::StartError, clock::BootClock, start,
 };
 use crate::{
+    config::KubeletRestart,
     fs::{Disk, FileSystem},
+    kubelet,
     metrics::Metrics,
     projection::Settings,
     runtime_cri::{
@@ -111,6 +113,8 @@ struct Harness {
     runtime: Option<Played>,
     repair_drift: bool,
     clock: BootClock,
+    kubelet: tokio::sync::watch::Sender<Arc<kubelet::KubeletView>>,
+    kubelet_restart: Option<KubeletRestart>,
     node: Option<(NodeHandle, Vec<JoinHandle<()>>, CancellationToken)>,
 }
 
@@ -123,6 +127,8 @@ impl Harness {
             runtime,
             repair_drift: true,
             clock: BootClock::played("boot-1", Duration::from_secs(1000)),
+            kubelet: kubelet::played(kubelet::Sync::Synced).0,
+            kubelet_restart: None,
             node: None,
         };
         harness.start().expect("a fresh node starts");
@@ -149,7 +155,7 @@ impl Harness {
             node: "node-1".parse().expect("a valid name"),
             nudge_for: Duration::from_secs(60),
             repair_drift: self.repair_drift,
-            kubelet_restart: None,
+            kubelet_restart: self.kubelet_restart.clone(),
         };
         let metrics = Metrics::default();
         let disk: Arc<dyn FileSystem> = Arc::new(Disk::new(metrics.clone()));
@@ -158,12 +164,18 @@ impl Harness {
             state_directory: self.folder.path().join("state"),
             projection: settings,
             runtime: self.runtime.clone(),
-            kubelet: crate::kubelet::unknown(),
+            kubelet: self.kubelet_watch(),
             rules: Rules::default(),
             clock: self.clock.clone(),
             metrics,
         };
         start(setup, shutdown.clone())
+    }
+
+    fn kubelet_watch(&self) -> kubelet::KubeletWatch {
+        let mut watch = self.kubelet.subscribe();
+        watch.mark_changed();
+        watch
     }
 
     async fn stop(&mut self) {
