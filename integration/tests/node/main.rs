@@ -26,4 +26,5 @@ mod rig;
 mod scene;
 mod smoke;
 mod state;
+mod trial;
 mod waves;
