@@ -36,8 +36,6 @@ use seedpod_proto::v1::{
 use tokio::sync::Semaphore;
 use tonic::service::Routes;
 
-pub(crate) use pods::pods_by_state;
-
 use crate::{metrics::Metrics, node::NodeHandle, runtime_cri::CriRuntime};
 
 /// How many large requests are checked at once. Checking takes processor time and a multiple of the request's size in

@@ -12,7 +12,7 @@ mod tests;
 mod trial;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     io,
     sync::Arc,
     time::Duration,
@@ -22,7 +22,11 @@ use jiff::Timestamp;
 use seedpod_manifest::{BundleName, Checked, Digest, HostPort, NodeName, PodKey, Warning};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::{actor::Command, clock::BootClock, status::PodStatus};
+use self::{
+    actor::Command,
+    clock::BootClock,
+    status::{PodStatus, Specs},
+};
 pub(crate) use self::{
     actor::{Rules, Setup, start},
     clock::BootTime,
@@ -35,7 +39,7 @@ use crate::{
     kubelet::KubeletWatch,
     probe::ReadinessWatch,
     projection::{Directory, ProjectionView},
-    runtime_cri::{ObservationWatch, Sandbox},
+    runtime_cri::{ObservationWatch, Sandbox, Seen},
     store::{Reader, StoreId},
 };
 
@@ -278,6 +282,9 @@ struct Published {
     readiness: ReadinessWatch,
     kubelet: KubeletWatch,
     statuses: StatusWatch,
+    specs: Specs,
+    node: NodeName,
+    refused_after: Duration,
     event_log: EventLog,
 }
 
@@ -442,6 +449,40 @@ impl NodeHandle {
         self.published.statuses.clone()
     }
 
+    /// How the pods of all bundles, or of one, are judged by all that is known at this moment. Unlike what
+    /// [`Self::statuses`] publishes, this is never behind what was committed before the call.
+    ///
+    /// Waits for a runtime that has not been asked yet, right after the start of the daemon; it answers then or is
+    /// known to be away.
+    pub(crate) async fn judge(&self, only: Option<&BundleName>) -> Vec<PodStatus> {
+        let mut observation = self.observation();
+        // An error: the node is stopping, and the last one has to do.
+        let _ = observation
+            .wait_for(|observation| !matches!(observation.seen, Seen::NotYet))
+            .await
+            .map(drop);
+        let published = &self.published;
+        // Earlier than the rest: a pod that is committed meanwhile is not known to be there before it is.
+        let earlier = Arc::clone(&published.statuses.borrow());
+        let observation = Arc::clone(&observation.borrow());
+        let readiness = Arc::clone(&published.readiness.borrow());
+        let kubelet = Arc::clone(&published.kubelet.borrow());
+        let (state, projections) = (self.state(), self.projections());
+        let parts = status::Parts {
+            state: &state,
+            projections: &projections,
+            runtime: (&*observation).into(),
+            readiness: &readiness,
+            kubelet: &kubelet,
+            specs: &published.specs,
+            node: &published.node,
+            refused_after: published.refused_after,
+            earlier: &earlier,
+            now: status::Now::read(),
+        };
+        status::judge(&parts, only)
+    }
+
     /// What runs.
     pub(crate) fn observation(&self) -> ObservationWatch {
         self.published.observation.clone()
@@ -477,17 +518,6 @@ impl NodeHandle {
     /// Whether the store and the static pod directory work. Ends with the node.
     pub(crate) fn serving(&self) -> watch::Receiver<bool> {
         self.published.clone().serving()
-    }
-
-    /// Takes the bundle away from sandboxes that only look like ours: of a rendered file that somebody copied, or of
-    /// another store. Their uid tells.
-    pub(crate) fn disown_copies(&self, sandboxes: &mut [Sandbox], node: &NodeName) {
-        for sandbox in sandboxes {
-            if owner_of(&self.id, sandbox, node).is_none() {
-                sandbox.bundle = None;
-                sandbox.revision = None;
-            }
-        }
     }
 
     /// Files in the static pod directory that Seedpod does not own, ordered.
@@ -535,6 +565,17 @@ impl Published {
     }
 }
 
+/// Takes the bundle away from sandboxes that only look like ours: of a rendered file that somebody copied, or of
+/// another store. Their uid tells.
+fn disown_copies(sandboxes: &mut [Sandbox], id: &StoreId, node: &NodeName) {
+    for sandbox in sandboxes {
+        if owner_of(id, sandbox, node).is_none() {
+            sandbox.bundle = None;
+            sandbox.revision = None;
+        }
+    }
+}
+
 /// The runtime's sandboxes of one pod.
 pub(crate) fn sandboxes_of<'a, 'k>(
     sandboxes: &'a [Sandbox],
@@ -545,6 +586,20 @@ pub(crate) fn sandboxes_of<'a, 'k>(
         sandbox.namespace == key.namespace
             && pod_name(&sandbox.name, node) == Some(key.name.as_str())
     })
+}
+
+/// Sandboxes by the namespace and name of their pod, the latter without the node's suffix.
+type SandboxesByPod<'a> = HashMap<(&'a str, &'a str), Vec<&'a Sandbox>>;
+
+fn sandboxes_by_pod<'a>(sandboxes: &'a [Sandbox], node: &NodeName) -> SandboxesByPod<'a> {
+    let mut of_pods = SandboxesByPod::new();
+    for sandbox in sandboxes {
+        if let Some(name) = pod_name(&sandbox.name, node) {
+            let place = (sandbox.namespace.as_str(), name);
+            of_pods.entry(place).or_default().push(sandbox);
+        }
+    }
+    of_pods
 }
 
 /// The pod that a sandbox is of, when this very store made it: the uid of its content proves that.

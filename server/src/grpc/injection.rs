@@ -70,7 +70,10 @@ impl PodInjectionService for Api {
             .bundles
             .get(&name)
             .ok_or_else(|| status::not_found(&name))?;
-        Ok(Response::new(self.complete(convert::bundle(bundle))))
+        Ok(Response::new(Bundle {
+            status: Some(pods::bundle_status(&self.handle, &name).await),
+            ..self.complete(convert::bundle(bundle))
+        }))
     }
 
     async fn list_bundles(
@@ -88,9 +91,13 @@ impl PodInjectionService for Api {
         let all: Vec<_> = state.bundles.values().collect();
         let (bundles, next_page_token) =
             page.take(List::Bundles, all, |bundle| bundle.name.to_string());
+        let mut statuses = pods::bundle_statuses(&self.handle).await;
         let bundles = bundles
             .into_iter()
-            .map(|bundle| self.complete(convert::bundle(bundle)))
+            .map(|bundle| Bundle {
+                status: statuses.remove(bundle.name.as_str()),
+                ..self.complete(convert::bundle(bundle))
+            })
             .collect();
         Ok(Response::new(ListBundlesResponse {
             bundles,
@@ -123,9 +130,7 @@ impl PodInjectionService for Api {
             PODS_PER_PAGE,
             &request.page_token,
         )?;
-        let (handle, runtime) = (&self.handle, self.runtime.as_ref());
-        let (pods, next_page_token) =
-            pods::list(handle, runtime, &self.info.node, only.as_ref(), &page).await;
+        let (pods, next_page_token) = pods::list(&self.handle, only.as_ref(), &page).await;
         Ok(Response::new(ListPodsResponse {
             pods,
             next_page_token,
@@ -136,9 +141,7 @@ impl PodInjectionService for Api {
         &self,
         request: Request<WatchPodsRequest>,
     ) -> Result<Response<Self::WatchPodsStream>, Status> {
-        self.watch_pods(request.into_inner())
-            .await
-            .map(Response::new)
+        self.watch_pods(&request.into_inner()).map(Response::new)
     }
 
     async fn get_pod_logs(

@@ -27,8 +27,9 @@ use super::{
     Bundle, Change, ChangeError, ChangeKind, ConfirmError, Inject, InjectError, Injected,
     NodeHandle, Problem, Published, RemoveError, RequestId, Rollback, RollbackError, State,
     clock::BootClock,
-    follow,
+    disown_copies, follow,
     plan::{self, Plan, Surroundings},
+    status::Specs,
     trial,
 };
 use crate::{
@@ -38,7 +39,7 @@ use crate::{
     metrics::Metrics,
     probe,
     projection::{self, Directory, Settings},
-    runtime_cri::{self, Runtime},
+    runtime_cri::{self, Runtime, Sandbox},
     store::{Came, CommitError, Draft, OpenError, Origin, Reader, Store, bundle_digest},
 };
 
@@ -202,7 +203,11 @@ pub(crate) fn start<R: Runtime>(
         metrics,
         shutdown.clone(),
     );
-    let (observation, observing) = runtime_cri::observe(runtime.clone(), shutdown.clone());
+    let disown = {
+        let (id, node) = (Arc::clone(&id), node.clone());
+        move |sandboxes: &mut [Sandbox]| disown_copies(sandboxes, &id, &node)
+    };
+    let (observation, observing) = runtime_cri::observe(runtime.clone(), disown, shutdown.clone());
     let (readiness, probing) = probe::start(
         probe::Inlets {
             state: state.clone(),
@@ -213,6 +218,7 @@ pub(crate) fn start<R: Runtime>(
         rules.node_ip,
         shutdown.clone(),
     );
+    let (specs, refused_after) = (Specs::default(), rules.refused_after);
     let following = follow::start(
         follow::Inlets {
             state: state.clone(),
@@ -221,9 +227,9 @@ pub(crate) fn start<R: Runtime>(
             readiness: readiness.clone(),
             kubelet: kubelet.clone(),
         },
-        Arc::clone(&id),
-        node,
-        rules.clone(),
+        specs.clone(),
+        node.clone(),
+        refused_after,
         events.clone(),
         publish_statuses,
         shutdown.clone(),
@@ -256,6 +262,9 @@ pub(crate) fn start<R: Runtime>(
         readiness,
         kubelet,
         statuses,
+        specs,
+        node,
+        refused_after,
         event_log,
     };
     Ok((

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ChangeKind, Inject, InjectError, Injected, NodeHandle, ProjectionPhase, RemoveError, RequestId,
-    Rules, Setup, actor::StartError, clock::BootClock, start,
+    Rules, Setup, actor::StartError, clock::BootClock, disown_copies, start,
 };
 use crate::{
     config::KubeletRestart,
@@ -747,7 +747,7 @@ async fn a_sandbox_of_a_copied_file_is_not_taken_as_ours() {
     };
     let mut sandboxes = [sandbox(&ours.uid), sandbox("made-up")];
     let node = "node-1".parse().expect("a valid name");
-    h.handle().disown_copies(&mut sandboxes, &node);
+    disown_copies(&mut sandboxes, &h.handle().id, &node);
     let bundles: Vec<_> = sandboxes.iter().map(|s| s.bundle.as_deref()).collect();
     assert_eq!(bundles, [Some("web"), None]);
 }

@@ -1,7 +1,6 @@
 //! Trials, rollbacks and what is kept, on a real folder, with a clock and statuses that the test plays.
 
 use seedpod_manifest::BundleName;
-use tokio::sync::watch;
 
 use super::*;
 use crate::node::{
@@ -532,36 +531,20 @@ async fn a_full_disk_puts_the_way_back_off_and_no_further() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_pods_do_is_told_to_the_actor_again_until_it_is_known() {
+async fn what_runs_confirms_a_trial() {
     let h = Harness::new();
-    let injected = h.try_out(&[pod("a", "1")], Confirmation::Readiness).await;
-    let (statuses, seen) = watch::channel(Arc::new(Vec::new()));
-    let stop = CancellationToken::new();
-    let watching = crate::node::trial::start(
-        h.handle().published.state.clone(),
-        seen,
-        h.handle().commands.clone(),
-        3,
-        stop.clone(),
-    );
-    let ours = &injected.bundle.pods[0];
-    let status = |uid: &str| {
-        let sandboxes = [Played::sandbox("a", uid)];
-        let state = h.handle().state();
-        let node = "node-1".parse().expect("a valid name");
-        let view = crate::node::status::RuntimeView::Seen(&sandboxes);
-        let entries = crate::node::status::entries(&state, &[], view, &node, None);
-        let judged = entries
-            .iter()
-            .map(|entry| entry.status(view, &node, &std::collections::HashMap::new()));
-        Arc::new(judged.collect::<Vec<_>>())
-    };
-    statuses.send_replace(status("another"));
-    h.handle().alive().await;
-    assert!(h.is_pending());
-    statuses.send_replace(status(&ours.uid));
+    h.try_out(&[pod("a", "1")], Confirmation::Readiness).await;
+    h.runtime().runs(&[("a", &h.uid("web", "a"))]);
     until("confirmed", || !h.is_pending()).await;
-    assert_eq!(h.good(), Some(1));
-    stop.cancel();
-    watching.await.expect("no panic");
+    assert_eq!((h.revision(), h.good()), (Some(1), Some(1)));
+    // What still runs of an earlier revision is not taken for the new one.
+    h.try_out(&[pod("a", "2")], Confirmation::Readiness).await;
+    until("replacing", || {
+        h.phase("a") == Some(ProjectionPhase::Replacing)
+    })
+    .await;
+    assert!(h.is_pending());
+    h.runtime().runs(&[("a", &h.uid("web", "a"))]);
+    until("confirmed", || !h.is_pending()).await;
+    assert_eq!(h.good(), Some(2));
 }

@@ -6,7 +6,6 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use seedpod_manifest::{BundleName, PodKey};
-use serde::Deserialize;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -108,7 +107,7 @@ fn is_of(status: &PodStatus, pod: &BundlePod) -> bool {
 }
 
 fn counts_as_ready(state: PodState) -> bool {
-    state == PodState::Running
+    state == PodState::Ready
 }
 
 /// Which container of the revision has ended too often, in words.
@@ -122,9 +121,8 @@ fn crash(bundle: &Bundle, statuses: &[&PodStatus], max_crashes: u32) -> Option<S
         if status.state == PodState::Replacing {
             continue;
         }
-        let policies = Policies::read(&pod.rendered);
         for container in &status.containers {
-            let ends = ends(container, &policies);
+            let ends = ends(container);
             if ends >= max_crashes {
                 let times = if ends == 1 {
                     "once"
@@ -148,51 +146,10 @@ fn crash(bundle: &Bundle, statuses: &[&PodStatus], max_crashes: u32) -> Option<S
 }
 
 /// How often a container has ended and should not have.
-fn ends(container: &ContainerStatus, policies: &Policies) -> u32 {
-    let has_ended = container.state == ContainerState::Exited
-        && (container.exit_code != 0 || policies.must_run(&container.name));
-    container.restart_count.saturating_add(has_ended.into())
-}
-
-/// Which containers may end.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Policies {
-    restart_policy: Option<String>,
-    init_containers: Vec<ContainerPolicy>,
-    containers: Vec<ContainerPolicy>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ContainerPolicy {
-    name: String,
-    restart_policy: Option<String>,
-}
-
-impl Policies {
-    /// Of a file that we rendered, and that is readable therefore.
-    fn read(rendered: &str) -> Self {
-        #[derive(Default, Deserialize)]
-        struct Pod {
-            spec: Policies,
-        }
-        serde_json::from_str::<Pod>(rendered)
-            .unwrap_or_default()
-            .spec
-    }
-
-    /// Whether a container may not even end well.
-    fn must_run(&self, name: &str) -> bool {
-        let always = |policy: &Option<String>| policy.as_deref().map(|policy| policy == "Always");
-        if let Some(init) = self.init_containers.iter().find(|c| c.name == name) {
-            return always(&init.restart_policy).unwrap_or(false);
-        }
-        let own = self.containers.iter().find(|c| c.name == name);
-        own.and_then(|container| always(&container.restart_policy))
-            .or_else(|| always(&self.restart_policy))
-            .unwrap_or(true)
-    }
+fn ends(container: &ContainerStatus) -> u32 {
+    container
+        .restart_count
+        .saturating_add(container.has_failed.into())
 }
 
 #[cfg(test)]

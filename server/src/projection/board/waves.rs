@@ -16,7 +16,7 @@ use crate::node::{Waits, status::PodState, status::PodStatus};
 
 /// Whether the next wave may come. The only place that says so.
 fn is_ready(status: &PodStatus) -> bool {
-    status.state == PodState::Running
+    status.state == PodState::Ready
 }
 
 /// How a bundle's waves go on.

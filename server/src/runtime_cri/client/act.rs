@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{
-    StreamExt as _,
+    StreamExt as _, TryStreamExt as _,
     future::try_join_all,
     stream::{self, BoxStream},
 };
@@ -11,7 +11,7 @@ use seedpod_proto::cri::{
     ContainerFilter, ExecSyncRequest, GetEventsRequest, ListContainersRequest,
     ListPodSandboxRequest, PodSandboxFilter, StopContainerRequest, StopPodSandboxRequest,
 };
-use tokio::time::timeout;
+use tonic::Response;
 
 use super::{CriRuntime, QUESTION, ask};
 use crate::runtime_cri::{ContainerState, Executed, RuntimeError, Sandbox, Traits};
@@ -128,19 +128,16 @@ impl CriRuntime {
         })
     }
 
-    pub(super) async fn container_events(&self) -> Result<BoxStream<'static, ()>, RuntimeError> {
+    /// No deadline: it goes on for as long as the runtime lives, and a runtime in Go does not answer at all before the
+    /// first event.
+    pub(super) fn container_events(&self) -> BoxStream<'static, ()> {
         let mut client = self.runtime.clone();
-        let error = |source| RuntimeError {
-            operation: "GetContainerEvents",
-            source,
-        };
-        // No deadline for the stream itself: it goes on for as long as the runtime lives.
-        let begun = timeout(QUESTION, client.get_container_events(GetEventsRequest {})).await;
-        let events = begun
-            .map_err(|_| error(format!("no answer within {} s", QUESTION.as_secs()).into()))?
-            .map_err(|status| error(status.into()))?
-            .into_inner();
-        let until_it_breaks = events.take_while(|event| std::future::ready(event.is_ok()));
-        Ok(stream::StreamExt::boxed(until_it_breaks.map(drop)))
+        let begun = async move { client.get_container_events(GetEventsRequest {}).await };
+        stream::once(begun)
+            .map_ok(Response::into_inner)
+            .try_flatten()
+            .take_while(|event| std::future::ready(event.is_ok()))
+            .map(drop)
+            .boxed()
     }
 }
