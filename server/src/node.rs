@@ -35,11 +35,11 @@ pub(crate) use self::{
     trial::{Confirmation, Left, OnTrial, Terms, Trial},
 };
 use crate::{
-    events::{EventLog, EventSink},
+    events::EventLog,
     kubelet::KubeletWatch,
     probe::ReadinessWatch,
     projection::{Directory, ProjectionView},
-    runtime_cri::{ObservationWatch, Sandbox, Seen},
+    runtime_cri::{Observation, ObservationWatch, Sandbox},
     store::{Reader, StoreId},
 };
 
@@ -261,7 +261,9 @@ pub(crate) struct NodeHandle {
     published: Published,
     directory: Arc<Directory>,
     id: Arc<StoreId>,
-    events: EventSink,
+    /// For tests that record events of their own.
+    #[cfg(test)]
+    pub(crate) events: crate::events::EventSink,
     kept: Reader,
     clock: BootClock,
     has_runtime: bool,
@@ -458,7 +460,7 @@ impl NodeHandle {
         let mut observation = self.observation();
         // An error: the node is stopping, and the last one has to do.
         let _ = observation
-            .wait_for(|observation| !matches!(observation.seen, Seen::NotYet))
+            .wait_for(|observation| !matches!(**observation, Observation::NotYet))
             .await
             .map(drop);
         let published = &self.published;
@@ -488,19 +490,9 @@ impl NodeHandle {
         self.published.observation.clone()
     }
 
-    /// What the probes say.
-    pub(crate) fn readiness(&self) -> ReadinessWatch {
-        self.published.readiness.clone()
-    }
-
     /// What the kubelet says.
     pub(crate) fn kubelet(&self) -> KubeletWatch {
         self.published.kubelet.clone()
-    }
-
-    /// Where events are recorded.
-    pub(crate) fn events(&self) -> &EventSink {
-        &self.events
     }
 
     /// What was recorded.

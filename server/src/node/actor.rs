@@ -273,6 +273,7 @@ pub(crate) fn start<R: Runtime>(
             published,
             directory,
             id,
+            #[cfg(test)]
             events: events.passive(),
             kept,
             clock,

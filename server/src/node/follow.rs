@@ -23,7 +23,7 @@ use crate::{
     events::EventSink,
     kubelet::KubeletWatch,
     probe::ReadinessWatch,
-    runtime_cri::{Observation, ObservationWatch, Seen},
+    runtime_cri::{Observation, ObservationWatch},
 };
 
 /// What it looks at.
@@ -75,7 +75,7 @@ struct Follower {
 impl Follower {
     async fn run(mut self) {
         // What runs is known within milliseconds, and till then there is nothing to tell.
-        let asked = |observation: &Arc<Observation>| !matches!(observation.seen, Seen::NotYet);
+        let asked = |observation: &Arc<Observation>| !matches!(**observation, Observation::NotYet);
         if self.inlets.observation.wait_for(asked).await.is_err() {
             return;
         }

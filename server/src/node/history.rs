@@ -12,8 +12,6 @@ use crate::store::{Came, Past};
 pub(crate) struct Revision {
     /// Of a list: without the files' contents.
     pub(crate) bundle: Arc<Bundle>,
-    /// Whether it is a removal: it has no pods.
-    pub(crate) removed: bool,
     pub(crate) came: Came,
     pub(crate) trial: Option<Trial>,
     /// Whether it is the newest one.
@@ -27,7 +25,6 @@ impl Revision {
         Self {
             active: past.bundle.revision == newest,
             bundle: past.bundle,
-            removed: past.removed,
             came: past.came,
             trial: past.trial,
             good,
