@@ -17,9 +17,12 @@ use crate::scene::{Scene, connect_lazy, run, socket_options, spawn};
 /// More than any test takes.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// A pod that prints a line and stays.
+/// A pod that prints a line and stays, with a probe that vouches for it: without one it must run for some time.
 fn staying(scene: &Scene<'_>, name: &str, line: &str) -> Value {
-    pods::script(&scene.name(name), &format!("echo '{line}'; {STAY}"))
+    let mut pod = pods::script(&scene.name(name), &format!("echo '{line}'; {STAY}"));
+    pod["spec"]["containers"][0]["readinessProbe"] =
+        json!({"exec": {"command": ["true"]}, "periodSeconds": 1});
+    pod
 }
 
 /// Injects a bundle and waits until the node has marked it as good.
