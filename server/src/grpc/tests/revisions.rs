@@ -45,7 +45,6 @@ impl ImageService for Images {
         let there = self.there.lock().unwrap().contains(&image);
         Ok(Response::new(ImageStatusResponse {
             image: there.then(Image::default),
-            ..ImageStatusResponse::default()
         }))
     }
 
@@ -379,7 +378,7 @@ async fn a_trial_is_told_until_it_is_confirmed() {
         .revisions;
     let states: Vec<_> = revisions
         .iter()
-        .map(|it| it.trial.as_ref().map(|trial| trial.state()))
+        .map(|it| it.trial.as_ref().map(seedpod_proto::v1::TrialStatus::state))
         .collect();
     let (over, confirmed) = (trial_status::State::Over, trial_status::State::Confirmed);
     assert_eq!(states, [None, Some(over), Some(confirmed), None]);

@@ -4,7 +4,7 @@ use seedpod_manifest::BundleName;
 
 use super::*;
 use crate::node::{
-    ConfirmError, Confirmation, HistoryError, Revision, Rollback, RollbackError, Terms,
+    ConfirmError, Confirmation, HistoryError, OnTrial, Revision, Rollback, RollbackError, Terms,
     actor::Command,
 };
 use crate::store::Origin;
@@ -77,7 +77,7 @@ impl Harness {
         state
             .trials
             .get(&name("web"))
-            .is_some_and(|it| it.is_pending())
+            .is_some_and(OnTrial::is_pending)
     }
 
     async fn revisions(&self) -> Vec<Revision> {

@@ -234,7 +234,7 @@ fn what_no_probe_vouches_for_must_run_for_some_time_without_an_end() {
     earlier.revision = 1;
     assert_eq!(
         Steady::must_last(
-            &state(vec![earlier], None).bundles.values().next().unwrap(),
+            state(vec![earlier], None).bundles.values().next().unwrap(),
             None
         ),
         Duration::ZERO
