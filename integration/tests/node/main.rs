@@ -26,5 +26,6 @@ mod rig;
 mod scene;
 mod smoke;
 mod state;
+mod status;
 mod trial;
 mod waves;

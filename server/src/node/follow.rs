@@ -106,7 +106,6 @@ impl Follower {
         let readiness = Arc::clone(&inlets.readiness.borrow_and_update());
         let kubelet = Arc::clone(&inlets.kubelet.borrow_and_update());
         let projections = Arc::clone(&inlets.projections.borrow_and_update());
-        let is_new = inlets.state.has_changed().unwrap_or_default();
         let state = Arc::clone(&inlets.state.borrow_and_update());
         let earlier = Arc::clone(&self.publish.borrow());
         let runtime = RuntimeView::from(&*observation);
@@ -124,9 +123,7 @@ impl Follower {
             now,
         };
         let pods = judge(&parts, None);
-        if is_new {
-            self.specs.keep(&state);
-        }
+        self.specs.keep(&state);
         for event in self.changes.since(&pods, &state, runtime, &self.node) {
             self.events.record(event);
         }

@@ -920,7 +920,8 @@ fn the_kubelet_tells_what_a_container_waits_for() {
     use PodState as S;
     const SPEC: &str = r#"{"containers":[{"name":"a","image":"a:1","imagePullPolicy":"Never"}]}"#;
     let back_off = "back-off 40s restarting failed container=a pod=web-node1_default(uid)";
-    let waiting: [(&[(&str, &str, &str)], _, _); 5] = [
+    type Told<'a> = &'a [(&'a str, &'a str, &'a str)];
+    let waiting: [(Told<'_>, _, _); 5] = [
         (
             &[("a", "ErrImageNeverPull", "x")],
             false,

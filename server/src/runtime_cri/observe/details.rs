@@ -16,6 +16,8 @@ const AT_ONCE: usize = 16;
 pub(super) struct Cache {
     containers: HashMap<String, (ContainerState, ContainerDetails)>,
     ips: HashMap<String, Vec<String>>,
+    /// By container, how the attempt before it ended: the kubelet removes that one when both have ended.
+    last: HashMap<String, ContainerDetails>,
 }
 
 /// A question, owned like its answer, so that many can be under way at once.
@@ -82,7 +84,7 @@ impl Cache {
             .is_some_and(|(state, _)| *state == ContainerState::Exited)
     }
 
-    fn apply(&self, listing: &mut Listing) {
+    fn apply(&mut self, listing: &mut Listing) {
         let previous = &listing.previous;
         for sandbox in listing.sandboxes.iter_mut().filter(|s| is_ours(&&**s)) {
             for container in &mut sandbox.containers {
@@ -92,10 +94,13 @@ impl Cache {
                     // How it was before it has ended says nothing of its end.
                     .filter(|(state, _)| *state == container.state)
                     .map(|(_, details)| details.clone());
-                container.last_termination = previous
+                let before = previous
                     .get(&container.id)
-                    .and_then(|id| self.containers.get(id))
-                    .map(|(_, details)| details.clone());
+                    .and_then(|id| self.containers.get(id));
+                if let Some((_, end)) = before {
+                    self.last.insert(container.id.clone(), end.clone());
+                }
+                container.last_termination = self.last.get(&container.id).cloned();
             }
             if sandbox.ready {
                 // What does not run has no address any more, whatever the runtime remembers.
@@ -116,6 +121,7 @@ impl Cache {
             .collect();
         self.containers
             .retain(|id, _| containers.contains(id.as_str()));
+        self.last.retain(|id, _| containers.contains(id.as_str()));
         self.ips.retain(|id, _| sandboxes.contains(id.as_str()));
     }
 }

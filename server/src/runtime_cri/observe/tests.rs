@@ -324,6 +324,19 @@ async fn details_are_of_our_own_with_the_attempt_before_and_what_is_gone_is_left
     );
     assert_eq!(reason(&late.details), None);
     assert_eq!(sandboxes[1].bundle, None);
+    // The kubelet removes the attempt before when this one has ended too.
+    let ended = sandbox("s", &[("c", ContainerState::Exited)]);
+    played.has(Some(listing(vec![ended])));
+    played.tell();
+    let now = seen(&mut observation, |s| s.len() == 1).await;
+    let Seen::Sandboxes(sandboxes) = &now.seen else {
+        panic!("{now:?}")
+    };
+    let ended = &sandboxes[0].containers[0];
+    assert_eq!(
+        reason(&ended.last_termination).as_deref(),
+        Some("reason of b")
+    );
     assert_eq!(played.asked_for("d") + played.asked_for("f"), 0);
     stop.cancel();
     task.await.expect("no panic");
