@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 pub(crate) use self::random::{Random, fresh_seed};
 use self::watcher::Watcher;
 use crate::rig::LIMIT;
-use crate::scene::{Scene, connect_lazy, files_of, run, socket_options, spawn};
+use crate::scene::{Scene, committed, connect_lazy, files_of, run, socket_options, spawn};
 
 /// The latest instant of a kill, at first and at most. It is moved to where kills meet all stages of a request.
 const LATEST_KILL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
@@ -154,7 +154,7 @@ impl<'a> Torture<'a> {
                 assert_eq!(answer.bundle.revision, new);
                 assert_eq!(
                     found.as_ref(),
-                    Some(&answer.bundle),
+                    Some(&committed(answer.bundle)),
                     "what was answered is lost"
                 );
                 true
@@ -175,7 +175,7 @@ impl<'a> Torture<'a> {
         let again = run(self.scene.client.inject(&request)).expect("inject again");
         assert_eq!(again.bundle.revision, new);
         if actual == Some(new) {
-            assert_eq!(Some(&again.bundle), found.as_ref());
+            assert_eq!(Some(&committed(again.bundle)), found.as_ref());
         }
         self.revision = new;
     }
@@ -274,7 +274,7 @@ impl<'a> Torture<'a> {
         run(client.wait_running(&injected.bundle.name, injected.bundle.revision, wait))
             .expect("the last revision runs");
         println!("the last revision ran after {:?}", begun.elapsed());
-        injected.bundle
+        committed(injected.bundle)
     }
 }
 

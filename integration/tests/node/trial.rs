@@ -4,7 +4,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use seedpod_client::{
-    Bundle, Code, Origin, RetryPolicy, RollbackBundle, Trial, TrialState, Wait, WaitError,
+    Bundle, Code, Error, Origin, RetryPolicy, RollbackBundle, Trial, TrialState, Wait, WaitError,
 };
 use seedpod_integration::{ContainerKind, Node, NodeOptions, wait_until};
 use serde_json::{Value, json};
@@ -17,9 +17,17 @@ use crate::scene::{Scene, connect_lazy, run, socket_options, spawn};
 /// More than any test takes.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// A pod that prints a line and stays.
+/// A pod that prints a line and stays, with a probe that vouches for it: without one it must run for some time.
 fn staying(scene: &Scene<'_>, name: &str, line: &str) -> Value {
-    pods::script(&scene.name(name), &format!("echo '{line}'; {STAY}"))
+    let mut pod = pods::script(&scene.name(name), &format!("echo '{line}'; {STAY}"));
+    pod["spec"]["containers"][0]["readinessProbe"] =
+        json!({"exec": {"command": ["true"]}, "periodSeconds": 1});
+    pod
+}
+
+/// The bundle with all that is told of it.
+fn bundle_of(scene: &Scene<'_>) -> Result<Bundle, Error> {
+    run(scene.client.get_bundle(scene.name("bundle")))
 }
 
 /// Injects a bundle and waits until the node has marked it as good.
@@ -100,18 +108,18 @@ fn a_trial_is_confirmed_when_its_pods_are_ready() {
         scene.running("web", ContainerKind::Container).is_some()
     })
     .unwrap();
-    let pending = scene.bundle("bundle").unwrap();
+    let pending = bundle_of(&scene).unwrap();
     assert_eq!(pending.last_good_revision, 0);
     assert_eq!(pending.trial.map(|it| it.state), Some(TrialState::Pending));
     probed.pass();
     let name = scene.name("bundle");
     run(scene.client.wait_confirmed(&name, 1, Wait::new(LIMIT))).unwrap();
-    let bundle = scene.bundle("bundle").unwrap();
+    let bundle = bundle_of(&scene).unwrap();
     assert_eq!(bundle.last_good_revision, 1);
     assert_eq!(bundle.trial.map(|it| it.state), Some(TrialState::Confirmed));
     // What is confirmed once stays, ready or not.
     scene.daemon.restart().unwrap();
-    let bundle = scene.bundle("bundle").unwrap();
+    let bundle = bundle_of(&scene).unwrap();
     assert_eq!((bundle.revision, bundle.last_good_revision), (1, 1));
 }
 
@@ -200,7 +208,7 @@ fn an_image_that_is_missing_fails_a_trial_at_once_and_the_old_pod_never_stops() 
     );
     println!("{error}");
 
-    assert_eq!(scene.bundle("bundle").unwrap().revision, 1);
+    assert_eq!(bundle_of(&scene).unwrap().revision, 1);
     let after = scene.running("web", ContainerKind::Container).unwrap();
     assert_eq!((after.id, after.pid), (before.id, before.pid));
 }
@@ -219,7 +227,7 @@ fn a_reboot_ends_a_trial() {
     // In the same boot it goes on.
     scene.daemon.kill9().unwrap();
     scene.daemon.start_again().unwrap();
-    let bundle = scene.bundle("bundle").unwrap();
+    let bundle = bundle_of(&scene).unwrap();
     assert_eq!(bundle.trial.map(|it| it.state), Some(TrialState::Pending));
     scene.daemon.kill9().unwrap();
     // The new boot's clock may well read more than the old one's: the id tells.
@@ -272,7 +280,7 @@ fn a_daemon_killed_at_any_instant_of_a_failing_trial_ends_with_what_was_good() {
     // Before the commit, during the trial, and after the node went back.
     let mut met = [0_u64; 3];
     for round in 0..kills {
-        let before = scene.bundle("bundle").unwrap().revision;
+        let before = bundle_of(&scene).unwrap().revision;
         let bad = [
             pods::crashing(&scene.name("web"), &format!("bad {round}"), 1),
             staying(&scene, "other", "other"),
@@ -289,7 +297,7 @@ fn a_daemon_killed_at_any_instant_of_a_failing_trial_ends_with_what_was_good() {
 
         let revisions = run(scene.client.list_revisions(scene.name("bundle"))).unwrap();
         let tried = revisions.iter().find(|it| it.revision == before + 1);
-        let found = scene.bundle("bundle").unwrap();
+        let found = bundle_of(&scene).unwrap();
         match (&tried, found.revision - before) {
             (None, 0) => {
                 assert!(answered.is_err(), "what was answered is lost");
@@ -308,7 +316,7 @@ fn a_daemon_killed_at_any_instant_of_a_failing_trial_ends_with_what_was_good() {
         );
         if tried.is_some() {
             wait_until(LIMIT, "the node goes back by itself", || {
-                let bundle = scene.bundle("bundle");
+                let bundle = bundle_of(&scene);
                 bundle.is_ok_and(|it| it.revision == before + 2 && it.digest == first.digest)
             })
             .unwrap();
@@ -316,7 +324,7 @@ fn a_daemon_killed_at_any_instant_of_a_failing_trial_ends_with_what_was_good() {
             assert_eq!(newest.origin, Origin::TrialFailed);
             assert!(newest.reason.contains("has ended"), "{}", newest.reason);
         }
-        let active = scene.bundle("bundle").unwrap();
+        let active = bundle_of(&scene).unwrap();
         scene.wait_for_line("web", "good");
         wait_good(&scene, active.revision);
     }

@@ -4,7 +4,7 @@ use seedpod_manifest::BundleName;
 
 use super::*;
 use crate::node::{
-    ConfirmError, Confirmation, HistoryError, Revision, Rollback, RollbackError, Terms,
+    ConfirmError, Confirmation, HistoryError, OnTrial, Revision, Rollback, RollbackError, Terms,
     actor::Command,
 };
 use crate::store::Origin;
@@ -77,7 +77,7 @@ impl Harness {
         state
             .trials
             .get(&name("web"))
-            .is_some_and(|it| it.is_pending())
+            .is_some_and(OnTrial::is_pending)
     }
 
     async fn revisions(&self) -> Vec<Revision> {
@@ -533,12 +533,21 @@ async fn a_full_disk_puts_the_way_back_off_and_no_further() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_runs_confirms_a_trial() {
     let h = Harness::new();
-    h.try_out(&[pod("a", "1")], Confirmation::Readiness).await;
+    // By a clock that stands. What has no probe must run for half of it.
+    let briefly = |pods: &[String]| {
+        let mut inject = on_trial("web", pods, Confirmation::Readiness);
+        inject.trial = inject.trial.map(|terms| Terms {
+            timeout: Duration::from_secs(1),
+            ..terms
+        });
+        h.handle().inject(inject)
+    };
+    briefly(&[pod("a", "1")]).await.expect("inject");
     h.runtime().runs(&[("a", &h.uid("web", "a"))]);
     until("confirmed", || !h.is_pending()).await;
     assert_eq!((h.revision(), h.good()), (Some(1), Some(1)));
     // What still runs of an earlier revision is not taken for the new one.
-    h.try_out(&[pod("a", "2")], Confirmation::Readiness).await;
+    briefly(&[pod("a", "2")]).await.expect("inject");
     until("replacing", || {
         h.phase("a") == Some(ProjectionPhase::Replacing)
     })

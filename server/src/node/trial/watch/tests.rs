@@ -17,11 +17,15 @@ fn pod(name: &str, revision: u64) -> BundlePod {
         digest: String::new(),
         revision,
         file: String::new(),
-        rendered: "".into(),
+        rendered: PROBED.into(),
         host_ports: Vec::new(),
         wave: 0,
     }
 }
+
+const PROBED: &str = r#"{"spec": {"containers": [{"name": "main", "readinessProbe": {}}]}}"#;
+const UNPROBED: &str =
+    r#"{"spec": {"containers": [{"name": "main", "readinessProbe": {}}, {"name": "b"}]}}"#;
 
 /// Revision 2 of a bundle.
 fn state(pods: Vec<BundlePod>, confirmation: Option<Confirmation>) -> State {
@@ -101,7 +105,7 @@ fn container(name: &str, restart_count: u32, exit_code: Option<i32>) -> Containe
 }
 
 fn told(state: &State, statuses: &[PodStatus]) -> Vec<String> {
-    let found = findings(state, statuses, 3);
+    let (found, _) = Steady::default().findings(state, statuses, 3, Instant::now());
     found
         .into_iter()
         .map(|command| match command {
@@ -189,4 +193,57 @@ fn an_end_that_is_allowed_is_no_crash() {
     assert_eq!(ends(&container), 3);
     container.has_failed = false;
     assert_eq!(ends(&container), 2);
+}
+
+#[test]
+fn what_no_probe_vouches_for_must_run_for_some_time_without_an_end() {
+    let mut ours = pod("a", 2);
+    ours.rendered = UNPROBED.into();
+    let bundle = state(vec![ours.clone()], None);
+    let runs = |restarts| {
+        [status(
+            &ours,
+            PodState::Ready,
+            vec![container("b", restarts, None)],
+        )]
+    };
+    let fell = [status(
+        &ours,
+        PodState::Failed,
+        vec![container("b", 0, Some(1))],
+    )];
+    let mut steady = Steady::default();
+    let begun = Instant::now();
+    let mut look = |statuses: &[PodStatus], after: u64| {
+        let now = begun + Duration::from_secs(after);
+        let (found, due) = steady.findings(&bundle, statuses, 3, now);
+        (found.len(), due.map(|due| due.as_secs()))
+    };
+    assert_eq!(look(&runs(0), 0), (0, Some(10)));
+    assert_eq!(look(&fell, 1), (0, None));
+    assert_eq!(look(&runs(1), 2), (0, Some(10)), "anew after an end");
+    assert_eq!(
+        look(&runs(2), 11),
+        (0, Some(10)),
+        "also after one that was not seen"
+    );
+    assert_eq!(look(&runs(2), 20), (0, Some(1)));
+    assert_eq!(look(&runs(2), 21), (1, None));
+    // What this revision did not bring has run before.
+    let mut earlier = ours.clone();
+    earlier.revision = 1;
+    assert_eq!(
+        Steady::must_last(
+            state(vec![earlier], None).bundles.values().next().unwrap(),
+            None
+        ),
+        Duration::ZERO
+    );
+    // A short trial can be confirmed all the same.
+    let mut short = state(vec![ours], Some(Confirmation::Readiness));
+    let on_trial = short.trials.values_mut().next().unwrap();
+    on_trial.trial.terms.timeout = Duration::from_secs(4);
+    let bundle = short.bundles.values().next().unwrap();
+    let must_last = Steady::must_last(bundle, short.trials.values().next());
+    assert_eq!(must_last, Duration::from_secs(2));
 }
