@@ -47,7 +47,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Row> {
         unit: Unit::Milliseconds,
         ours,
         alternative,
-        goal: Goal::AtMost(100.0),
+        goal: Goal::Less,
         how: format!(
             "the container's process is killed with SIGKILL; both watch the same death, a new pod each time. The kubelet's \
              own /pods, asked each {} ms, says so after {:.0} ms (median): kubectl can't know it earlier.",
