@@ -129,6 +129,7 @@ pub(crate) struct Event {
 pub(crate) struct EventSink {
     queue: Option<Arc<Queue>>,
     /// As long as anybody has one of these, the writer waits for what is still to come.
+    #[expect(dead_code, reason = "that it is there is all it is for")]
     open: Option<mpsc::Sender<Infallible>>,
 }
 
@@ -142,6 +143,7 @@ impl EventSink {
     }
 
     /// The same sink for somebody who outlives the node and must not hold up its end.
+    #[cfg(test)]
     pub(crate) fn passive(&self) -> Self {
         Self {
             queue: self.queue.clone(),

@@ -54,6 +54,8 @@ pub(crate) struct NodeInfo {
     pub(crate) kubelet_root_directory: PathBuf,
     pub(crate) max_pods_per_bundle: usize,
     pub(crate) max_bundle_bytes: usize,
+    /// How long a request may take.
+    pub(crate) request_timeout: std::time::Duration,
     /// The most bytes of one request's message.
     pub(crate) max_message_bytes: usize,
 }

@@ -1,7 +1,5 @@
 //! The daemon `seedpodd`.
 
-#![allow(dead_code)] // Until all parts are there.
-
 mod access;
 mod args;
 mod config;

@@ -1,8 +1,10 @@
 //! The one actor that owns the node's state, and the handle through which everything else reaches it.
 
 mod actor;
+pub(crate) mod clock;
 mod error;
 mod follow;
+mod history;
 mod plan;
 pub(crate) mod status;
 #[cfg(test)]
@@ -10,7 +12,7 @@ mod tests;
 mod trial;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     io,
     sync::Arc,
     time::Duration,
@@ -22,31 +24,47 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::{
     actor::Command,
+    clock::BootClock,
     status::{PodStatus, Specs},
 };
 pub(crate) use self::{
     actor::{Rules, Setup, start},
-    error::{ChangeError, InjectError, RemoveError},
+    clock::BootTime,
+    error::{ChangeError, ConfirmError, HistoryError, InjectError, RemoveError, RollbackError},
+    history::Revision,
+    trial::{Confirmation, Left, OnTrial, Terms, Trial},
 };
 use crate::{
-    events::{EventLog, EventSink},
+    events::EventLog,
     kubelet::KubeletWatch,
     probe::ReadinessWatch,
     projection::{Directory, ProjectionView},
-    runtime_cri::{ObservationWatch, Sandbox, Seen},
-    store::StoreId,
+    runtime_cri::{Observation, ObservationWatch, Sandbox},
+    store::{Reader, StoreId},
 };
 
 /// How long a client should wait when the queue is full: a few commits take less.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
 /// An injection as the API layer hands it over: decoded and checked, except against the node's state.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Inject {
     pub(crate) bundle: BundleName,
     pub(crate) checked: Checked,
     pub(crate) expected_revision: Option<u64>,
     /// The client's id for this request, and the digest of the request's content.
+    pub(crate) request: Option<RequestId>,
+    /// When set, the revision is undone unless it is confirmed in time.
+    pub(crate) trial: Option<Terms>,
+}
+
+/// A rollback as the API layer hands it over.
+#[derive(Debug, Clone)]
+pub(crate) struct Rollback {
+    pub(crate) bundle: BundleName,
+    /// 0: the last good revision before the active one.
+    pub(crate) to_revision: u64,
+    pub(crate) expected_revision: Option<u64>,
     pub(crate) request: Option<RequestId>,
 }
 
@@ -65,6 +83,8 @@ pub(crate) struct Injected {
     /// Ordered by pod.
     pub(crate) changes: Vec<Change>,
     pub(crate) warnings: Vec<StoredWarning>,
+    /// What a rollback was to; 0 for an injection.
+    pub(crate) source_revision: u64,
     /// Whether this answer was given before to the same request id.
     pub(crate) replayed: bool,
 }
@@ -152,16 +172,32 @@ pub(crate) struct State {
     pub(crate) bundles: BTreeMap<BundleName, Arc<Bundle>>,
     /// The last revision of bundles that were removed: their numbers go on when they come back.
     pub(crate) removed: BTreeMap<BundleName, u64>,
+    /// The newest good revision of each bundle that has one: it was ready as a whole once, or was confirmed.
+    pub(crate) good: BTreeMap<BundleName, u64>,
+    /// The bundles of which all pods of the active revision were ready once.
+    pub(crate) ready: BTreeSet<BundleName>,
+    /// The trials of the active revisions that were injected as one.
+    pub(crate) trials: BTreeMap<BundleName, OnTrial>,
 }
 
 impl State {
     /// The revision that the next commit of this bundle gets.
     pub(crate) fn next_revision(&self, name: &BundleName) -> u64 {
+        self.newest_revision(name).unwrap_or(0) + 1
+    }
+
+    /// The newest revision of a bundle, a removal included. `None`: nobody knows such a bundle.
+    pub(crate) fn newest_revision(&self, name: &BundleName) -> Option<u64> {
         let active = self.bundles.get(name).map(|bundle| bundle.revision);
-        active
-            .or_else(|| self.removed.get(name).copied())
-            .unwrap_or(0)
-            + 1
+        active.or_else(|| self.removed.get(name).copied())
+    }
+
+    /// The pods that bundles on trial may go back to: their names and ports are kept for them.
+    pub(crate) fn reserved(&self) -> impl Iterator<Item = (&Arc<Bundle>, &BundlePod)> {
+        let pending = self.trials.values().filter(|trial| trial.is_pending());
+        pending
+            .filter_map(|trial| trial.fallback.as_ref())
+            .flat_map(|bundle| bundle.pods.iter().map(move |pod| (bundle, pod)))
     }
 
     /// All pods with their bundles.
@@ -225,7 +261,14 @@ pub(crate) struct NodeHandle {
     published: Published,
     directory: Arc<Directory>,
     id: Arc<StoreId>,
-    events: EventSink,
+    /// For tests that record events of their own.
+    #[cfg(test)]
+    pub(crate) events: crate::events::EventSink,
+    kept: Reader,
+    clock: BootClock,
+    has_runtime: bool,
+    /// For whom changes are made. Empty: for nobody in particular.
+    client: Arc<str>,
 }
 
 /// All pods to speak of, judged. Published by `follow` whenever one changes.
@@ -248,13 +291,21 @@ struct Published {
 }
 
 impl NodeHandle {
+    /// The same, for changes that this client asks for.
+    pub(crate) fn on_behalf_of(&self, client: &str) -> Self {
+        Self {
+            client: client.into(),
+            ..self.clone()
+        }
+    }
+
     /// Commits an injection and answers when it is durable.
     ///
     /// # Cancel safety
     /// Once called, the injection is carried out also when the caller goes away.
     pub(crate) async fn inject(&self, inject: Inject) -> Result<Injected, InjectError> {
         let (answer, answered) = oneshot::channel();
-        self.send(Command::Inject(inject, answer))?;
+        self.send(Command::Inject(inject, Arc::clone(&self.client), answer))?;
         answered
             .await
             .unwrap_or(Err(ChangeError::ShuttingDown.into()))
@@ -265,12 +316,82 @@ impl NodeHandle {
         let handle = self.clone();
         let validate = move || {
             let state = handle.state();
-            let plan = plan::plan(&state, &handle.directory, &handle.id, inject)?;
+            let plan = plan::plan(&handle.surroundings(&state), inject)?;
             Ok(plan.preview())
         };
         tokio::task::spawn_blocking(validate)
             .await
             .unwrap_or(Err(ChangeError::ShuttingDown.into()))
+    }
+
+    /// The answer that a request with this id got before, if there was one.
+    pub(crate) async fn replay(&self, request: RequestId) -> Result<Option<Injected>, InjectError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Replay(request, answer))?;
+        answered
+            .await
+            .unwrap_or(Err(ChangeError::ShuttingDown.into()))
+    }
+
+    /// Makes the content of an earlier revision active again and answers when that is durable.
+    ///
+    /// # Cancel safety
+    /// Once called, the rollback is carried out also when the caller goes away.
+    pub(crate) async fn roll_back(&self, rollback: Rollback) -> Result<Injected, RollbackError> {
+        let (answer, answered) = oneshot::channel();
+        let client = Arc::clone(&self.client);
+        self.send(Command::RollBack(rollback, client, answer))?;
+        answered
+            .await
+            .unwrap_or(Err(ChangeError::ShuttingDown.into()))
+    }
+
+    /// What [`Self::roll_back`] would do, with diffs; changes nothing.
+    pub(crate) async fn validate_rollback(
+        &self,
+        rollback: Rollback,
+    ) -> Result<Injected, RollbackError> {
+        let handle = self.clone();
+        let validate = move || {
+            let state = handle.state();
+            let plan = plan::rollback(&handle.surroundings(&state), &handle.kept, &rollback)?;
+            Ok(plan.preview())
+        };
+        tokio::task::spawn_blocking(validate)
+            .await
+            .unwrap_or(Err(ChangeError::ShuttingDown.into()))
+    }
+
+    /// Confirms the active revision, which is on trial. Tells whether it was not confirmed before.
+    pub(crate) async fn confirm(
+        &self,
+        name: BundleName,
+        revision: u64,
+    ) -> Result<bool, ConfirmError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Confirm {
+            name,
+            revision,
+            client: Arc::clone(&self.client),
+            answer,
+        })?;
+        answered
+            .await
+            .unwrap_or(Err(ChangeError::ShuttingDown.into()))
+    }
+
+    fn surroundings<'a>(&'a self, state: &'a State) -> plan::Surroundings<'a> {
+        plan::Surroundings {
+            state,
+            directory: &self.directory,
+            id: &self.id,
+            has_runtime: self.has_runtime,
+        }
+    }
+
+    /// Now, on the clock of trials.
+    pub(crate) fn now(&self) -> BootTime {
+        self.clock.now()
     }
 
     /// Removes a bundle and answers when that is durable, with the bundle as it was.
@@ -286,6 +407,7 @@ impl NodeHandle {
         self.send(Command::Remove {
             name,
             expected_revision,
+            client: Arc::clone(&self.client),
             answer,
         })?;
         answered
@@ -338,7 +460,7 @@ impl NodeHandle {
         let mut observation = self.observation();
         // An error: the node is stopping, and the last one has to do.
         let _ = observation
-            .wait_for(|observation| !matches!(observation.seen, Seen::NotYet))
+            .wait_for(|observation| !matches!(**observation, Observation::NotYet))
             .await
             .map(drop);
         let published = &self.published;
@@ -368,19 +490,9 @@ impl NodeHandle {
         self.published.observation.clone()
     }
 
-    /// What the probes say.
-    pub(crate) fn readiness(&self) -> ReadinessWatch {
-        self.published.readiness.clone()
-    }
-
     /// What the kubelet says.
     pub(crate) fn kubelet(&self) -> KubeletWatch {
         self.published.kubelet.clone()
-    }
-
-    /// Where events are recorded.
-    pub(crate) fn events(&self) -> &EventSink {
-        &self.events
     }
 
     /// What was recorded.

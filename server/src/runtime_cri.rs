@@ -16,7 +16,7 @@ use seedpod_manifest::HostPort;
 
 pub(crate) use self::{
     client::CriRuntime,
-    observation::{Observation, ObservationWatch, Seen},
+    observation::{Observation, ObservationWatch},
     observe::observe,
 };
 

@@ -16,10 +16,10 @@ use seedpod_client::{Bundle, Client, Code, Error, InjectPods, RemoveBundle, Retr
 use seedpod_integration::{ContainerKind, Node, NodeOptions, wait_until};
 use serde_json::{Value, json};
 
-use self::random::Random;
+pub(crate) use self::random::{Random, fresh_seed};
 use self::watcher::Watcher;
 use crate::rig::LIMIT;
-use crate::scene::{Scene, connect_lazy, files_of, run, socket_options, spawn};
+use crate::scene::{Scene, committed, connect_lazy, files_of, run, socket_options, spawn};
 
 /// The latest instant of a kill, at first and at most. It is moved to where kills meet all stages of a request.
 const LATEST_KILL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
@@ -30,7 +30,7 @@ const PADDING: usize = 12_000;
 /// The kubelet has much to catch up with.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-fn number(variable: &str) -> Option<u64> {
+pub(crate) fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(
         text.parse()
@@ -41,7 +41,7 @@ fn number(variable: &str) -> Option<u64> {
 #[test]
 fn a_daemon_killed_at_random_instants_loses_and_tears_nothing() {
     let kills = number("SEEDPOD_TORTURE_KILLS").unwrap_or(200);
-    let seed = number("SEEDPOD_TORTURE_KILL_SEED").unwrap_or_else(random::fresh_seed);
+    let seed = number("SEEDPOD_TORTURE_KILL_SEED").unwrap_or_else(fresh_seed);
     println!("{kills} kills, SEEDPOD_TORTURE_KILL_SEED={seed}");
     // A node of its own: the kubelet has so much to do that others would wait for it.
     let node = Node::start(&NodeOptions::default()).unwrap();
@@ -154,7 +154,7 @@ impl<'a> Torture<'a> {
                 assert_eq!(answer.bundle.revision, new);
                 assert_eq!(
                     found.as_ref(),
-                    Some(&answer.bundle),
+                    Some(&committed(answer.bundle)),
                     "what was answered is lost"
                 );
                 true
@@ -175,7 +175,7 @@ impl<'a> Torture<'a> {
         let again = run(self.scene.client.inject(&request)).expect("inject again");
         assert_eq!(again.bundle.revision, new);
         if actual == Some(new) {
-            assert_eq!(Some(&again.bundle), found.as_ref());
+            assert_eq!(Some(&committed(again.bundle)), found.as_ref());
         }
         self.revision = new;
     }
@@ -274,7 +274,7 @@ impl<'a> Torture<'a> {
         run(client.wait_running(&injected.bundle.name, injected.bundle.revision, wait))
             .expect("the last revision runs");
         println!("the last revision ran after {:?}", begun.elapsed());
-        injected.bundle
+        committed(injected.bundle)
     }
 }
 

@@ -29,5 +29,6 @@ mod scene;
 mod smoke;
 mod state;
 mod status;
+mod trial;
 mod unsynced;
 mod waves;

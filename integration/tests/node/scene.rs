@@ -117,7 +117,9 @@ impl<'node> Scene<'node> {
     }
 
     pub(crate) fn inject(&self, bundle: &str, pods: &[Value]) -> Result<Injected, Error> {
-        run(self.client.inject(&self.request(bundle, pods)))
+        let mut injected = run(self.client.inject(&self.request(bundle, pods)))?;
+        injected.bundle = committed(injected.bundle);
+        Ok(injected)
     }
 
     pub(crate) fn request(&self, bundle: &str, pods: &[Value]) -> InjectPods {
@@ -145,8 +147,9 @@ impl<'node> Scene<'node> {
         run(self.client.wait_removed(&bundle, Wait::new(LIMIT))).expect("the pods are gone");
     }
 
+    /// A bundle as it is committed, without what runs of it.
     pub(crate) fn bundle(&self, bundle: &str) -> Result<Bundle, Error> {
-        run(self.client.get_bundle(self.name(bundle)))
+        run(self.client.get_bundle(self.name(bundle))).map(committed)
     }
 
     pub(crate) fn pods(&self, bundle: &str) -> Vec<Pod> {
@@ -205,6 +208,14 @@ impl Drop for Scene<'_> {
             let _ = fs::remove_file(file);
         }
     }
+}
+
+/// A bundle as it is committed, without what has become of it since.
+pub(crate) fn committed(mut bundle: Bundle) -> Bundle {
+    bundle.status = None;
+    bundle.last_good_revision = 0;
+    bundle.trial = None;
+    bundle
 }
 
 /// The files of pods whose names begin so.

@@ -27,7 +27,7 @@ pub struct InjectPodsRequest {
     #[prost(enumeration = "FieldValidation", tag = "6")]
     pub field_validation: i32,
     /// When set, the new revision is on trial: unless it is confirmed in time, the node itself goes back to the last good
-    /// revision. Images that are neither on the node nor can be pulled fail the request with FAILED_PRECONDITION, and
+    /// revision. A request that changes nothing makes no revision, and starts no trial. Images that are neither on the node nor can be pulled fail the request with FAILED_PRECONDITION, and
     /// nothing changes.
     #[prost(message, optional, tag = "7")]
     pub trial: ::core::option::Option<Trial>,
@@ -886,7 +886,9 @@ pub struct ConfirmRevisionResponse {
 pub enum TrialConfirmation {
     /// The same as TRIAL_CONFIRMATION_READINESS.
     Unspecified = 0,
-    /// The revision is confirmed when all its pods are ready at the same time, or by ConfirmRevision.
+    /// The revision is confirmed when all its pods are ready at the same time, or by ConfirmRevision. A pod that the
+    /// revision brings and that has no readiness probe must have been ready for 10 s without a restart, or for half of the
+    /// timeout if that is shorter: that it runs says little.
     Readiness = 1,
     /// Only ConfirmRevision confirms it.
     Explicit = 2,

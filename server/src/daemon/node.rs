@@ -57,6 +57,7 @@ pub(super) async fn start(
         runtime: runtime.clone(),
         kubelet,
         rules,
+        clock: node::clock::BootClock::of_system(),
         metrics: metrics.clone(),
     };
     let (handle, mut tasks) = node::start(setup, stop.clone())?;
@@ -70,6 +71,7 @@ pub(super) async fn start(
         kubelet_root_directory: configuration.kubelet_root_directory.clone(),
         max_pods_per_bundle: configuration.limits.max_pods_per_bundle,
         max_bundle_bytes: configuration.limits.max_bundle_bytes,
+        request_timeout: configuration.limits.request_timeout,
         max_message_bytes: configuration.limits.max_message_bytes(),
     };
     let serving = handle.serving();

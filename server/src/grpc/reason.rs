@@ -42,9 +42,19 @@ reasons! {
     InvalidPageSize = "INVALID_PAGE_SIZE" => InvalidArgument,
     InvalidPageToken = "INVALID_PAGE_TOKEN" => InvalidArgument,
     NoManifests = "NO_MANIFESTS" => InvalidArgument,
+    InvalidTrial = "INVALID_TRIAL" => InvalidArgument,
+    InvalidRevision = "INVALID_REVISION" => InvalidArgument,
     /// Larger than the daemon reads at all.
     RequestTooLarge = "REQUEST_TOO_LARGE" => OutOfRange,
     BundleNotFound = "BUNDLE_NOT_FOUND" => NotFound,
+    RevisionNotFound = "REVISION_NOT_FOUND" => NotFound,
+    NoEarlierRevision = "NO_EARLIER_REVISION" => FailedPrecondition,
+    RevisionIsRemoval = "REVISION_IS_REMOVAL" => FailedPrecondition,
+    NotOnTrial = "NOT_ON_TRIAL" => FailedPrecondition,
+    ImageMissing = "IMAGE_MISSING" => FailedPrecondition,
+    ImagePullFailed = "IMAGE_PULL_FAILED" => FailedPrecondition,
+    /// The call needs to know what runs, and there is no runtime to ask.
+    RuntimeNotConfigured = "RUNTIME_NOT_CONFIGURED" => FailedPrecondition,
     StaleRevision = "STALE_REVISION" => Aborted,
     ForeignFile = "FOREIGN_FILE" => AlreadyExists,
     ForeignPod = "FOREIGN_POD" => AlreadyExists,
@@ -68,8 +78,6 @@ reasons! {
     EventsUnavailable = "EVENTS_UNAVAILABLE" => Unavailable,
     /// Some events are on a part of the disk that cannot be read.
     EventsUnreadable = "EVENTS_UNREADABLE" => DataLoss,
-    /// The call needs to know what runs, and there is no runtime to ask.
-    RuntimeNotConfigured = "RUNTIME_NOT_CONFIGURED" => FailedPrecondition,
     Busy = "BUSY" => Unavailable,
     ShuttingDown = "SHUTTING_DOWN" => Unavailable,
     DiskFull = "DISK_FULL" => ResourceExhausted,
@@ -158,6 +166,8 @@ mod tests {
             "EVENTS_NOT_WRITTEN",
             "EVENTS_DAMAGED",
             "DRIFT",
+            "KUBELET_UNSYNCED",
+            "KUBELET_RESTART_FAILED",
         ];
         for (name, _) in &documented {
             let known = Reason::ALL.iter().any(|reason| reason.as_str() == name)

@@ -23,6 +23,8 @@ use crate::{
     projection::Settings,
 };
 
+mod revisions;
+
 struct Bench {
     folder: tempfile::TempDir,
     handle: NodeHandle,
@@ -66,6 +68,7 @@ impl Bench {
             runtime: runtime.clone(),
             kubelet: crate::kubelet::unknown(),
             rules,
+            clock: crate::node::clock::BootClock::of_system(),
             metrics: metrics.clone(),
         };
         let (handle, tasks) = start(setup, stop.clone()).expect("a fresh node starts");
@@ -79,6 +82,7 @@ impl Bench {
             max_pods_per_bundle: 4,
             max_bundle_bytes: 100_000,
             max_message_bytes: 110_000,
+            request_timeout: Duration::from_secs(20),
         };
         let routes = routes(handle.clone(), runtime, info, metrics.clone());
         Self {

@@ -23,7 +23,7 @@ use crate::{
     events::EventSink,
     kubelet::KubeletWatch,
     probe::ReadinessWatch,
-    runtime_cri::{Observation, ObservationWatch, Seen},
+    runtime_cri::{Observation, ObservationWatch},
 };
 
 /// What it looks at.
@@ -75,7 +75,7 @@ struct Follower {
 impl Follower {
     async fn run(mut self) {
         // What runs is known within milliseconds, and till then there is nothing to tell.
-        let asked = |observation: &Arc<Observation>| !matches!(observation.seen, Seen::NotYet);
+        let asked = |observation: &Arc<Observation>| !matches!(**observation, Observation::NotYet);
         if self.inlets.observation.wait_for(asked).await.is_err() {
             return;
         }
@@ -106,7 +106,6 @@ impl Follower {
         let readiness = Arc::clone(&inlets.readiness.borrow_and_update());
         let kubelet = Arc::clone(&inlets.kubelet.borrow_and_update());
         let projections = Arc::clone(&inlets.projections.borrow_and_update());
-        let is_new = inlets.state.has_changed().unwrap_or_default();
         let state = Arc::clone(&inlets.state.borrow_and_update());
         let earlier = Arc::clone(&self.publish.borrow());
         let runtime = RuntimeView::from(&*observation);
@@ -124,9 +123,7 @@ impl Follower {
             now,
         };
         let pods = judge(&parts, None);
-        if is_new {
-            self.specs.keep(&state);
-        }
+        self.specs.keep(&state);
         for event in self.changes.since(&pods, &state, runtime, &self.node) {
             self.events.record(event);
         }

@@ -20,7 +20,7 @@ use super::{PodProjection, State, Waits, sandboxes_by_pod};
 use crate::{
     kubelet::KubeletView,
     probe::Readiness,
-    runtime_cri::{ContainerState, Observation, Sandbox, Seen},
+    runtime_cri::{ContainerState, Observation, Sandbox},
 };
 pub(crate) use {
     bundle::{BundleState, BundleSummary, summary},
@@ -41,11 +41,11 @@ pub(crate) enum RuntimeView<'a> {
 
 impl<'a> From<&'a Observation> for RuntimeView<'a> {
     fn from(observation: &'a Observation) -> Self {
-        match &observation.seen {
-            Seen::NotConfigured => Self::NotConfigured,
-            Seen::NotYet => Self::Away("it has not been asked yet"),
-            Seen::Away { cause, .. } => Self::Away(cause),
-            Seen::Sandboxes(sandboxes) => Self::Seen(sandboxes),
+        match observation {
+            Observation::NotConfigured => Self::NotConfigured,
+            Observation::NotYet => Self::Away("it has not been asked yet"),
+            Observation::Away { cause, .. } => Self::Away(cause),
+            Observation::Sandboxes(sandboxes) => Self::Seen(sandboxes),
         }
     }
 }

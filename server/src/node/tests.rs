@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ChangeKind, Inject, InjectError, Injected, NodeHandle, ProjectionPhase, RemoveError, RequestId,
-    Rules, Setup, actor::StartError, disown_copies, start,
+    Rules, Setup, actor::StartError, clock::BootClock, disown_copies, start,
 };
 use crate::{
     config::KubeletRestart,
@@ -106,10 +106,13 @@ fn not_played(operation: &'static str) -> RuntimeError {
     }
 }
 
+mod trials;
+
 struct Harness {
     folder: tempfile::TempDir,
     runtime: Option<Played>,
     repair_drift: bool,
+    clock: BootClock,
     kubelet: tokio::sync::watch::Sender<Arc<kubelet::KubeletView>>,
     kubelet_restart: Option<KubeletRestart>,
     node: Option<(NodeHandle, Vec<JoinHandle<()>>, CancellationToken)>,
@@ -123,6 +126,7 @@ impl Harness {
             folder,
             runtime,
             repair_drift: true,
+            clock: BootClock::played("boot-1", Duration::from_secs(1000)),
             kubelet: kubelet::played(kubelet::Sync::Synced).0,
             kubelet_restart: None,
             node: None,
@@ -162,6 +166,7 @@ impl Harness {
             runtime: self.runtime.clone(),
             kubelet: self.kubelet_watch(),
             rules: Rules::default(),
+            clock: self.clock.clone(),
             metrics,
         };
         start(setup, shutdown.clone())
@@ -253,6 +258,7 @@ fn injection(bundle: &str, manifests: &[String]) -> Inject {
         checked,
         expected_revision: None,
         request: None,
+        trial: None,
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     kubelet::KubeletView,
-    runtime_cri::{Container, ContainerState, Runtime, Sandbox, Seen},
+    runtime_cri::{Container, ContainerState, Observation, Runtime, Sandbox},
 };
 
 /// How many probes run at a time. One takes a millisecond when its container answers, and its time-out when not: only
@@ -138,11 +138,11 @@ impl<R: Runtime> Prober<R> {
     fn follow_observation(&mut self) {
         let observation = Arc::clone(&self.inlets.observation.borrow_and_update());
         let none = Vec::new();
-        let sandboxes = match &observation.seen {
-            Seen::Sandboxes(sandboxes) => sandboxes.as_slice(),
-            Seen::NotConfigured => none.as_slice(),
+        let sandboxes = match &*observation {
+            Observation::Sandboxes(sandboxes) => sandboxes.as_slice(),
+            Observation::NotConfigured => none.as_slice(),
             // What runs is not known: what ran goes on being probed, but for pods that are no longer demanded.
-            Seen::NotYet | Seen::Away { .. } => {
+            Observation::NotYet | Observation::Away { .. } => {
                 self.workers
                     .retain(|_, worker| self.pods.contains_key(&worker.uid));
                 return self.publish();

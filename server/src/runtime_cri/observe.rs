@@ -19,7 +19,7 @@ use tokio::{sync::watch, task::JoinHandle, time::sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::details::Cache;
-use super::{Observation, ObservationWatch, Runtime, RuntimeError, Sandbox, Seen};
+use super::{Observation, ObservationWatch, Runtime, RuntimeError, Sandbox};
 
 /// How long an event waits for others: a pod that starts makes several at once.
 const SETTLE: Duration = Duration::from_millis(3);
@@ -46,9 +46,9 @@ pub(crate) fn observe<R: Runtime>(
     disown: impl Fn(&mut [Sandbox]) + Send + 'static,
     shutdown: CancellationToken,
 ) -> (ObservationWatch, JoinHandle<()>) {
-    let mut first = Observation::not_yet();
+    let mut first = Observation::NotYet;
     if runtime.is_none() {
-        first.seen = Seen::NotConfigured;
+        first = Observation::NotConfigured;
     }
     let (publish, observation) = watch::channel(Arc::new(first));
     let task = tokio::spawn(async move {
@@ -101,7 +101,7 @@ impl<R: Runtime, D: Fn(&mut [Sandbox]) + Send> Observer<R, D> {
                 events = Events::Awaited(stream);
             }
             let asked = Instant::now();
-            let wait = match self.look(asked).await {
+            let wait = match self.look().await {
                 Ok(()) => {
                     retry = RETRY.0;
                     match &events {
@@ -110,7 +110,7 @@ impl<R: Runtime, D: Fn(&mut [Sandbox]) + Send> Observer<R, D> {
                     }
                 }
                 Err(error) => {
-                    self.away(asked, &error);
+                    self.away(&error);
                     retry = (retry * 2).min(RETRY.1);
                     retry
                 }
@@ -120,31 +120,29 @@ impl<R: Runtime, D: Fn(&mut [Sandbox]) + Send> Observer<R, D> {
     }
 
     /// Asks what there is, and publishes it.
-    async fn look(&mut self, asked: Instant) -> Result<(), RuntimeError> {
+    async fn look(&mut self) -> Result<(), RuntimeError> {
         let mut listing = self.runtime.listing().await?;
         (self.disown)(&mut listing.sandboxes);
         self.complete = self.details.fill(&self.runtime, &mut listing).await;
         let sandboxes = listing.sandboxes;
         self.publish.send_if_modified(|observation| {
-            let (sandboxes, is_new) = match &observation.seen {
-                Seen::Sandboxes(before) if **before == sandboxes => (Arc::clone(before), false),
+            let (sandboxes, is_new) = match &**observation {
+                Observation::Sandboxes(before) if **before == sandboxes => {
+                    (Arc::clone(before), false)
+                }
                 _ => (Arc::new(sandboxes), true),
             };
-            // Who looks finds when it was asked last; who waits is not woken for that.
-            *observation = Arc::new(Observation {
-                asked,
-                seen: Seen::Sandboxes(sandboxes),
-            });
+            *observation = Arc::new(Observation::Sandboxes(sandboxes));
             is_new
         });
         Ok(())
     }
 
-    fn away(&self, asked: Instant, error: &RuntimeError) {
+    fn away(&self, error: &RuntimeError) {
         let cause = error.root_cause();
         self.publish.send_if_modified(|observation| {
-            let (since, is_new) = match &observation.seen {
-                Seen::Away {
+            let (since, is_new) = match &**observation {
+                Observation::Away {
                     cause: before,
                     since,
                 } => (*since, *before != cause),
@@ -153,10 +151,7 @@ impl<R: Runtime, D: Fn(&mut [Sandbox]) + Send> Observer<R, D> {
             if is_new {
                 tracing::debug!(cause, "the container runtime does not answer");
             }
-            *observation = Arc::new(Observation {
-                asked,
-                seen: Seen::Away { cause, since },
-            });
+            *observation = Arc::new(Observation::Away { cause, since });
             is_new
         });
     }

@@ -40,7 +40,7 @@ async fn wait_for(bench: &Bench, count: usize) -> Vec<Event> {
 fn record(bench: &Bench, bundle: &str, message: &str) {
     let bundle = bundle.parse().expect("a valid name");
     let event = NewEvent::of_bundle(EventKind::BundleReady, &bundle, 4, message);
-    bench.handle.events().record(event.by("somebody"));
+    bench.handle.events.record(event.by("somebody"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -100,10 +100,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let (state, states) = watch::channel(Arc::default());
-        let not_yet = Observation {
-            asked: Instant::now(),
-            seen: Seen::NotYet,
-        };
+        let not_yet = Observation::NotYet;
         let (observation, observations) = watch::channel(Arc::new(not_yet));
         let (kubelet, views) = watch::channel(Arc::default());
         let inlets = Inlets {
@@ -182,14 +179,11 @@ impl Scene {
                 .collect(),
             ips: vec!["127.0.0.1".to_owned()],
         });
-        self.see(Seen::Sandboxes(Arc::new(sandboxes.collect())));
+        self.see(Observation::Sandboxes(Arc::new(sandboxes.collect())));
     }
 
-    fn see(&self, seen: Seen) {
-        self.observation.send_replace(Arc::new(Observation {
-            asked: Instant::now(),
-            seen,
-        }));
+    fn see(&self, seen: Observation) {
+        self.observation.send_replace(Arc::new(seen));
     }
 
     fn ends_with(&self, container: &str, code: i32) {
@@ -340,7 +334,7 @@ async fn a_runtime_that_does_not_answer_leaves_the_verdicts_and_network_probes_g
     scene.demand(&[("p1", spec)]);
     scene.runs(&[("p1", &[("c1", RUNNING)])]);
     scene.wait_for("c1", Verdict::Passes).await;
-    scene.see(Seen::Away {
+    scene.see(Observation::Away {
         cause: "away".to_owned(),
         since: Timestamp::now(),
     });
