@@ -146,6 +146,8 @@ mod tests {
             "EVENTS_NOT_WRITTEN",
             "EVENTS_DAMAGED",
             "DRIFT",
+            "KUBELET_UNSYNCED",
+            "KUBELET_RESTART_FAILED",
         ];
         for (name, _) in &documented {
             let known = Reason::ALL.iter().any(|reason| reason.as_str() == name)

