@@ -346,12 +346,15 @@ impl World {
         for file in self.files.keys().cloned().collect::<Vec<_>>() {
             self.kubelet_reads(&file);
         }
+        self.clean_up();
+    }
+
+    /// A synced kubelet ends what it does not know.
+    fn clean_up(&mut self) {
         for sandbox in &mut self.sandboxes {
-            let known = self
-                .workers
-                .values()
-                .any(|it| it.uid == sandbox.read.kubelet_uid);
-            if sync == Sync::Synced && sandbox.live && !known && sandbox.ends.is_none() {
+            let mut workers = self.workers.values();
+            let known = workers.any(|it| it.uid == sandbox.read.kubelet_uid);
+            if self.sync == Sync::Synced && sandbox.live && !known && sandbox.ends.is_none() {
                 sandbox.ends = Some(self.now + Duration::from_secs(1));
             }
         }
@@ -361,6 +364,7 @@ impl World {
     pub(super) fn sync(&mut self) {
         if self.sync == Sync::Unsynced {
             self.sync = Sync::Synced;
+            self.clean_up();
         }
     }
 
