@@ -169,6 +169,8 @@ pub(super) struct Entry {
     pub(super) touched: Option<Instant>,
     /// When what remained of an earlier content was removed.
     pub(super) cleaned: Option<Instant>,
+    /// A pod of this name had to be stopped over CRI: the kubelet did not do it in its time.
+    pub(super) stopped_over_cri: bool,
     /// The kubelet was suspected once to hold on to the predecessor.
     pub(super) suspected: bool,
     failures: u32,
@@ -206,10 +208,13 @@ impl Entry {
         let Some(demand) = self.demand.take() else {
             return;
         };
-        // Without a file the kubelet has never seen it.
-        if self.on_disk.is_some() {
+        // Without a file the kubelet has never seen it, unless somebody has deleted that.
+        if self.on_disk.is_some() || self.first_written.is_some() {
             self.leaving.push(demand.into());
             self.predecessor.clone_from(&self.disk_uid);
+            if self.on_disk.is_none() {
+                self.let_go(now);
+            }
         }
         self.reset(now);
     }
@@ -230,6 +235,7 @@ impl Entry {
         self.runs_as = None;
         self.first_written = None;
         self.suspected = false;
+        self.stopped_over_cri = false;
         self.cleaned = None;
         self.vacate = false;
         self.left = false;

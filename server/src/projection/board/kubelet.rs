@@ -272,6 +272,7 @@ impl Board {
             }
         }
         if ok {
+            entry.stopped_over_cri = true;
             entry.touched = Some(now);
         }
     }
@@ -322,7 +323,10 @@ impl Board {
         let Some(since) = self.kubelet.since else {
             return;
         };
-        let unsynced = self.kubelet.sync == Some(Sync::Unsynced);
+        let (unsynced, unknown) = (
+            self.kubelet.sync == Some(Sync::Unsynced),
+            self.kubelet.is_unknown(),
+        );
         for entry in self.entries.values_mut() {
             let Some(demand) = &entry.demand else {
                 continue;
@@ -347,7 +351,9 @@ impl Board {
             }
             let begun = entry.touched.map_or(since, |touched| touched.max(since));
             let waited = asked.saturating_duration_since(begun);
-            if !unsynced || entry.suspected || !entry.leaving.is_empty() {
+            // Of one that is not known, that it has left a pod running tells.
+            let is_unsynced = unsynced || (unknown && entry.stopped_over_cri);
+            if !is_unsynced || entry.suspected || !entry.leaving.is_empty() {
                 continue;
             }
             if entry.predecessor.is_some() && waited >= SUSPICIOUS {

@@ -125,6 +125,17 @@ impl Board {
 
     /// Takes contents away that are in the way of this one and do not go by themselves.
     fn make_way(&mut self, file: &str, now: Instant) {
+        let Some(next) = self.entries.get(file).and_then(|it| it.next.clone()) else {
+            return;
+        };
+        for (name, other) in &mut self.entries {
+            // What was being removed, or was edited, and is demanded anew since: its file is still there.
+            let stays = name != file && other.demand.is_none() && other.on_disk.is_some();
+            let mut leaving = other.leaving.iter();
+            if stays && leaving.any(|leaving| next.conflicts_with(&leaving.host_ports)) {
+                other.vacate = true;
+            }
+        }
         for other in self.in_the_way(file) {
             let goes = self.is_in_turn(&other) && self.in_the_way(&other).is_empty();
             if !goes && let Some(entry) = self.entries.get_mut(&other) {
@@ -181,14 +192,15 @@ impl Board {
         if !self.knows_what_runs() {
             return false;
         }
-        let mut others = self.entries.iter().filter(|(name, other)| {
-            // One whose next content cannot be written is not on its way out.
-            *name != file && (other.demand.is_none() || other.written.is_some())
-        });
+        let mut others = self.entries.iter().filter(|(name, _)| *name != file);
         !others.any(|(_, other)| {
-            other.leaving.iter().any(|higher| {
+            // One whose next content cannot be written is not on its way out.
+            let goes = other.demand.is_none() || other.written.is_some();
+            let mut leaving = other.leaving.iter();
+            leaving.any(|higher| {
                 let mut mine = entry.leaving.iter();
-                mine.any(|mine| mine.bundle == higher.bundle && mine.wave < higher.wave)
+                (goes || higher.gone.is_some())
+                    && mine.any(|mine| mine.bundle == higher.bundle && mine.wave < higher.wave)
             })
         })
     }

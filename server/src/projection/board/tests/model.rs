@@ -124,6 +124,8 @@ pub(super) struct World {
     seen: Sync,
     /// By file name.
     files: BTreeMap<String, File>,
+    /// What somebody has changed or deleted, and was not put right yet.
+    tampered: BTreeSet<String>,
     workers: BTreeMap<String, Worker>,
     rejected: BTreeSet<String>,
     sandboxes: Vec<Stands>,
@@ -162,6 +164,7 @@ impl World {
             sync,
             seen: Sync::Unknown,
             files: BTreeMap::new(),
+            tampered: BTreeSet::new(),
             workers: BTreeMap::new(),
             rejected: BTreeSet::new(),
             sandboxes: Vec::new(),
@@ -281,6 +284,7 @@ impl World {
     }
 
     pub(super) fn vandalise(&mut self, name: &str) {
+        self.tampered.insert(file_of(name));
         if let Some(file) = self.files.get_mut(&file_of(name)) {
             *file = File::new(
                 file.text
@@ -291,6 +295,7 @@ impl World {
     }
 
     pub(super) fn delete(&mut self, name: &str) {
+        self.tampered.insert(file_of(name));
         self.files.remove(&file_of(name));
         self.notice(name);
     }
@@ -341,12 +346,15 @@ impl World {
         for file in self.files.keys().cloned().collect::<Vec<_>>() {
             self.kubelet_reads(&file);
         }
+        self.clean_up();
+    }
+
+    /// A synced kubelet ends what it does not know.
+    fn clean_up(&mut self) {
         for sandbox in &mut self.sandboxes {
-            let known = self
-                .workers
-                .values()
-                .any(|it| it.uid == sandbox.read.kubelet_uid);
-            if sync == Sync::Synced && sandbox.live && !known && sandbox.ends.is_none() {
+            let mut workers = self.workers.values();
+            let known = workers.any(|it| it.uid == sandbox.read.kubelet_uid);
+            if self.sync == Sync::Synced && sandbox.live && !known && sandbox.ends.is_none() {
                 sandbox.ends = Some(self.now + Duration::from_secs(1));
             }
         }
@@ -356,6 +364,7 @@ impl World {
     pub(super) fn sync(&mut self) {
         if self.sync == Sync::Unsynced {
             self.sync = Sync::Synced;
+            self.clean_up();
         }
     }
 
@@ -441,6 +450,7 @@ impl World {
         let file = File::new(write.content.clone());
         let uid = file.read.as_ref().map(|read| read.uid.clone());
         self.were_written.extend(uid);
+        self.tampered.remove(&write.file);
         self.files.insert(write.file.clone(), file);
         self.kubelet_reads(&write.file);
         self.board.wrote(write, None, self.now);
@@ -669,8 +679,12 @@ impl World {
                 continue;
             };
             let above = self.sandboxes.iter().find(|it| {
-                let there = self.read(&file_of(&it.read.name));
+                let file = file_of(&it.read.name);
+                let there = self.read(&file);
+                // One that somebody has changed or deleted is still that pod's.
+                let is_changed = there.is_none() && self.tampered.contains(&file);
                 it.live
+                    && !is_changed
                     && it.read.name != removed.name
                     && it.read.wave > removed.wave
                     && there.is_none_or(|there| there.uid != it.read.uid)
