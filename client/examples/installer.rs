@@ -1,4 +1,4 @@
-//! A small real installer: connect, validate, inject, wait until everything runs, print.
+//! A small real installer: connect, validate, inject, wait until everything is ready, print.
 //!
 //! ```sh
 //! cargo run --example installer -- https://node-1:10290 control-plane etcd.yaml kube-apiserver.yaml
@@ -83,9 +83,9 @@ async fn install() -> anyhow::Result<()> {
         }
     });
     let pods = client
-        .wait_running(&bundle, injected.bundle.revision, wait)
+        .wait_ready(&bundle, injected.bundle.revision, wait)
         .await?;
-    println!("{} pods run", pods.len());
+    println!("{} pods are ready", pods.len());
     Ok(())
 }
 

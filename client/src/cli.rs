@@ -2,21 +2,31 @@
 //! whatever went wrong into words on stderr and an exit code. Data goes to stdout, all else to stderr.
 
 mod args;
+mod changes;
 mod config;
+mod confirm;
 mod connection;
 mod contexts;
+mod describe;
+mod diff;
+mod events;
 mod exit;
 mod files;
 mod findings;
 mod get;
+mod history;
 mod inject;
 mod lint;
+mod logs;
 mod output;
 mod pki;
+mod pods;
 mod progress;
 mod remove;
+mod rollback;
 mod time;
 mod version;
+mod wait;
 
 use std::process::ExitCode;
 
@@ -48,6 +58,13 @@ async fn run(command: Command, connection: args::ConnectionArgs) -> anyhow::Resu
     match command {
         Command::Inject(args) => inject::run(args, connection).await,
         Command::Get(args) => get::run(args, connection).await,
+        Command::Describe(args) => describe::run(args, connection).await,
+        Command::Logs(args) => logs::run(args, connection).await,
+        Command::Events(args) => events::run(args, connection).await,
+        Command::History(args) => history::run(args, connection).await,
+        Command::Diff(args) => diff::run(args, connection).await,
+        Command::Rollback(args) => rollback::run(args, connection).await,
+        Command::Confirm(args) => confirm::run(args, connection).await,
         Command::Remove(args) => remove::run(args, connection).await,
         Command::Lint(args) => lint::run(args),
         Command::Pki(args) => pki::run(args),

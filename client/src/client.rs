@@ -1,5 +1,8 @@
 //! The client: one connection to one node.
 
+mod revisions;
+mod streams;
+
 use std::{
     fmt,
     future::Future,
@@ -122,7 +125,7 @@ impl Client {
     ///
     /// # Guarantees
     /// When this returns `Ok` (and not only validated), the new revision is durable on the node's disk. Whether its
-    /// pods run is told by [`Self::wait_running`]. Sent again under the same request id, the request is carried out
+    /// pods are ready is told by [`Self::wait_ready`]. Sent again under the same request id, the request is carried out
     /// once; that is also how retries are made.
     ///
     /// # Errors

@@ -137,6 +137,11 @@ impl Error {
         self.server()?.retry_delay
     }
 
+    /// The number of the oldest event that the node still has, when those that were asked for are gone.
+    pub fn oldest_sequence(&self) -> Option<u64> {
+        self.server()?.metadata.get("oldest_sequence")?.parse().ok()
+    }
+
     /// The node's answer, when there is one.
     pub fn server(&self) -> Option<&ServerError> {
         match self {

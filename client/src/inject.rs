@@ -5,6 +5,8 @@ use std::fmt;
 use seedpod_proto::v1;
 use uuid::Uuid;
 
+use crate::Trial;
+
 /// What happens to a field that Kubernetes' Pod does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FieldValidation {
@@ -33,6 +35,7 @@ pub struct InjectPods {
     request_id: String,
     expected_revision: Option<u64>,
     field_validation: FieldValidation,
+    trial: Option<Trial>,
 }
 
 impl InjectPods {
@@ -45,6 +48,7 @@ impl InjectPods {
             request_id: Uuid::new_v4().to_string(),
             expected_revision: None,
             field_validation: FieldValidation::default(),
+            trial: None,
         }
     }
 
@@ -85,6 +89,13 @@ impl InjectPods {
         self
     }
 
+    /// Puts the new revision on trial: unless it is confirmed in time, the node itself goes back to the last good one.
+    /// [`Client::wait_confirmed`](crate::Client::wait_confirmed) tells how it ended.
+    pub fn trial(mut self, trial: Trial) -> Self {
+        self.trial = Some(trial);
+        self
+    }
+
     /// The id of this request.
     pub fn id(&self) -> &str {
         &self.request_id
@@ -102,6 +113,7 @@ impl InjectPods {
                 FieldValidation::Warn => v1::FieldValidation::Warn,
             }
             .into(),
+            trial: self.trial.map(Trial::to_message),
         }
     }
 }
@@ -120,6 +132,7 @@ impl fmt::Debug for InjectPods {
             .field("request_id", &self.request_id)
             .field("expected_revision", &self.expected_revision)
             .field("field_validation", &self.field_validation)
+            .field("trial", &self.trial)
             .finish()
     }
 }

@@ -1,7 +1,7 @@
 //! Seedpod's SDK: put pods on a kubelet that has no API server, from Rust.
 //!
 //! A node runs `seedpodd`; an installer connects to it with [`Client::connect`], sends a whole bundle of pods with
-//! [`Client::inject`], and sees with [`Client::wait_running`] that the pods run:
+//! [`Client::inject`], and sees with [`Client::wait_ready`] that the pods are ready:
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -23,7 +23,7 @@
 //!         eprintln!("{}/{}: {}", pod.namespace, pod.name, pod.state);
 //!     }
 //! });
-//! client.wait_running("control-plane", injected.bundle.revision, wait).await?;
+//! client.wait_ready("control-plane", injected.bundle.revision, wait).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -55,10 +55,23 @@
 //! request id lets the node recognise it; and [`Client::remove_bundle`] only if the request says which revision it
 //! means and does not mind that there is none.
 //!
+//! # Streams
+//!
+//! [`Client::watch_pods`], [`Client::watch_events`] and [`Client::get_pod_logs`] go on until they are dropped. When the
+//! connection breaks or the daemon restarts, they resume where they were, within the pauses of
+//! [`Options::retry`]; after that they end with the error. No deadline holds for them.
+//!
+//! # Trials
+//!
+//! A revision that is injected with [`InjectPods::trial`] is undone by the node itself unless it becomes ready, or is
+//! confirmed with [`Client::confirm_revision`], in time. [`Client::wait_confirmed`] tells which; a program that dies
+//! meanwhile changes nothing about it.
+//!
 //! # The way through this crate
 //!
 //! [`Options`] become a `connect` connector (TCP and TLS, or a Unix socket) below a tonic channel; `retry` runs each
-//! call; `error` sorts what comes back; `types` holds the answers; `wait` polls. The generated messages stay inside.
+//! call, and `stream` each one that is answered with a stream; `error` sorts what comes back; `types` holds the answers;
+//! `wait` watches until pods are as they should be. The generated messages stay inside.
 //!
 //! # Features
 //!
@@ -75,6 +88,8 @@ mod inject;
 mod options;
 mod remove;
 mod retry;
+mod rollback;
+mod stream;
 mod types;
 mod wait;
 
@@ -85,9 +100,13 @@ pub use inject::{FieldValidation, InjectPods};
 pub use options::Options;
 pub use remove::RemoveBundle;
 pub use retry::RetryPolicy;
+pub use rollback::RollbackBundle;
+pub use stream::{EventOptions, LogOptions, PodsUpdate};
 pub use tonic::Code;
 pub use types::{
-    Bundle, BundlePod, Change, ChangeType, Container, ContainerState, Injected, Kubelet,
-    KubeletState, Limits, Node, Pod, PodState, Problem, Runtime, RuntimeState, Warning,
+    Bundle, BundlePod, BundleState, BundleStatus, Change, ChangeType, Container, ContainerState,
+    Event, EventType, Injected, Kubelet, KubeletState, KubeletSync, Limits, LogLine, LogStream,
+    Node, Origin, Pod, PodReference, PodState, Problem, Revision, RolledBack, Runtime,
+    RuntimeState, Termination, Trial, TrialConfirmation, TrialState, TrialStatus, Warning,
 };
 pub use wait::{Wait, WaitError};

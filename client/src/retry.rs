@@ -35,7 +35,7 @@ impl RetryPolicy {
         Self::new(0, Duration::ZERO, Duration::ZERO)
     }
 
-    fn backoff(self) -> ExponentialBuilder {
+    pub(crate) fn backoff(self) -> ExponentialBuilder {
         ExponentialBuilder::default()
             .with_min_delay(self.first_pause)
             .with_max_delay(self.longest_pause)

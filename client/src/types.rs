@@ -4,12 +4,25 @@
 //! gives none. With the feature `serde` they serialise with lowerCamelCase keys.
 
 mod bundle;
+mod container;
+mod event;
+mod log;
 mod node;
 mod pod;
+mod revision;
+mod status;
+mod trial;
 
+pub(crate) use bundle::required as required_bundle;
 pub use bundle::{Bundle, BundlePod, Change, ChangeType, Injected, Warning};
-pub use node::{Kubelet, KubeletState, Limits, Node, Problem, Runtime, RuntimeState};
-pub use pod::{Container, ContainerState, Pod, PodState};
+pub use container::{Container, ContainerState, Termination};
+pub use event::{Event, EventType};
+pub use log::{LogLine, LogStream};
+pub use node::{Kubelet, KubeletState, KubeletSync, Limits, Node, Problem, Runtime, RuntimeState};
+pub use pod::{Pod, PodReference, PodState};
+pub use revision::{Origin, Revision, RolledBack};
+pub use status::{BundleState, BundleStatus};
+pub use trial::{Trial, TrialConfirmation, TrialState, TrialStatus};
 
 /// Makes an enum that mirrors one of the API's, with a word for each variant and one for what a newer node may send.
 macro_rules! mirror {
@@ -72,5 +85,32 @@ pub(crate) mod rfc3339 {
     ) -> Result<S::Ok, S::Error> {
         time.and_then(|time| jiff::Timestamp::try_from(time).ok())
             .serialize(serializer)
+    }
+}
+
+/// Durations as protobuf's JSON has them: `60s`, `1.500s`.
+#[cfg(feature = "serde")]
+pub(crate) mod seconds {
+    use std::time::Duration;
+
+    use serde::Serializer;
+
+    #[allow(
+        clippy::ref_option,
+        reason = "serde calls it with a reference to the field"
+    )]
+    pub(crate) fn serialize<S: Serializer>(
+        duration: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match duration {
+            Some(duration) if duration.subsec_millis() == 0 => {
+                serializer.collect_str(&format_args!("{}s", duration.as_secs()))
+            }
+            Some(duration) => {
+                serializer.collect_str(&format_args!("{:.3}s", duration.as_secs_f64()))
+            }
+            None => serializer.serialize_none(),
+        }
     }
 }

@@ -28,11 +28,12 @@ pub enum Tool {
     Containerd,
     ContainerdShimRuncV2,
     Ctr,
+    Agnhost,
 }
 
 impl Tool {
     /// All tools.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Kubelet,
         Self::KubeApiserver,
         Self::KubeControllerManager,
@@ -44,6 +45,7 @@ impl Tool {
         Self::Containerd,
         Self::ContainerdShimRuncV2,
         Self::Ctr,
+        Self::Agnhost,
     ];
 
     /// What a node without an API server needs.
@@ -69,6 +71,7 @@ impl Tool {
             Self::Containerd => "containerd",
             Self::ContainerdShimRuncV2 => "containerd-shim-runc-v2",
             Self::Ctr => "ctr",
+            Self::Agnhost => "agnhost",
         }
     }
 
@@ -93,7 +96,8 @@ impl Tool {
             | Self::KubeApiserver
             | Self::KubeControllerManager
             | Self::KubeScheduler
-            | Self::Kubectl => "kubernetes",
+            | Self::Kubectl
+            | Self::Agnhost => "kubernetes",
             Self::Etcd | Self::Etcdctl | Self::Grpcurl => "etcd",
             Self::Containerd | Self::ContainerdShimRuncV2 | Self::Ctr => "containerd",
         }
@@ -112,13 +116,15 @@ impl Tool {
             | Self::KubeApiserver
             | Self::KubeControllerManager
             | Self::KubeScheduler
-            | Self::Kubectl => "k8s.io/kubernetes",
+            | Self::Kubectl
+            | Self::Agnhost => "k8s.io/kubernetes",
         }
     }
 
     fn package(self) -> String {
         match self {
             Self::Etcd | Self::Etcdctl => self.requirement().to_owned(),
+            Self::Agnhost => format!("{}/test/images/agnhost", self.requirement()),
             _ => format!("{}/cmd/{}", self.requirement(), self.name()),
         }
     }
@@ -129,6 +135,7 @@ impl Tool {
         let stamp = match self {
             Self::Etcd | Self::Etcdctl => String::new(),
             Self::Grpcurl => format!(" -X main.version={version}"),
+            Self::Agnhost => format!(" -X main.Version={bare}"),
             Self::Containerd | Self::ContainerdShimRuncV2 | Self::Ctr => {
                 format!(" -X {}/version.Version={bare}", self.requirement())
             }

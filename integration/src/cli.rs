@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use seedpod_integration::binaries::{self, Tool};
 use seedpod_integration::packages::{self, Package};
 use seedpod_integration::{Node, NodeOptions, Seedpodd, SeedpoddOptions, run_guard};
@@ -35,6 +35,22 @@ enum Command {
         /// The node's folder
         dir: PathBuf,
     },
+    /// Start, stop or restart the kubelet of a node that was started
+    Kubelet {
+        /// What to do
+        #[arg(value_enum)]
+        verb: Verb,
+        /// The node's folder
+        dir: PathBuf,
+    },
+    /// Start or stop etcd and kube-apiserver of a node that was started
+    ApiServer {
+        /// What to do
+        #[arg(value_enum)]
+        verb: Verb,
+        /// The node's folder
+        dir: PathBuf,
+    },
     /// Print what runs, with process ids, ports and paths
     Status {
         /// The node's folder
@@ -55,6 +71,16 @@ enum Command {
     },
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Verb {
+    /// Starts it
+    Start,
+    /// Kills it with SIGKILL
+    Stop,
+    /// Kills it with SIGKILL and starts it again
+    Restart,
+}
+
 #[derive(Debug, Args)]
 struct Up {
     /// The node's folder, of at most 72 bytes
@@ -65,6 +91,9 @@ struct Up {
     /// Start etcd and kube-apiserver too, and bind the kubelet to them
     #[arg(long)]
     api_server: bool,
+    /// Bind the kubelet to an API server that is not there, until `seedpod-rig api-server start`
+    #[arg(long, conflicts_with = "api_server")]
+    unsynced: bool,
     /// Start seedpodd too, with certificates in DIR/seedpodd/seedpodd/pki
     #[arg(long)]
     daemon: bool,
@@ -96,6 +125,8 @@ impl Command {
                     Node::destroy(&dir)?;
                 }
             }
+            Self::Kubelet { verb, dir } => verb.on_kubelet(&Node::open(&dir)?)?,
+            Self::ApiServer { verb, dir } => verb.on_api_server(&Node::open(&dir)?)?,
             Self::Status { dir } => return status::print(&dir),
             Self::Tools { names } => print_tools(&names)?,
             Self::Packages => {
@@ -108,12 +139,33 @@ impl Command {
     }
 }
 
+impl Verb {
+    fn on_kubelet(self, node: &Node) -> Result<()> {
+        match self {
+            Self::Start => node.start_kubelet(),
+            Self::Stop => node.kill_kubelet(),
+            Self::Restart => node.restart_kubelet(),
+        }
+    }
+
+    fn on_api_server(self, node: &Node) -> Result<()> {
+        if !matches!(self, Self::Start) {
+            node.stop_api_server()?;
+        }
+        if !matches!(self, Self::Stop) {
+            node.start_api_server()?;
+        }
+        Ok(())
+    }
+}
+
 impl Up {
     fn run(self) -> Result<()> {
         let Self {
             dir,
             name,
             api_server,
+            unsynced,
             daemon,
             until_stdin_closes,
         } = self;
@@ -121,6 +173,8 @@ impl Up {
             dir: Some(dir.clone()),
             name,
             api_server,
+            unsynced,
+            ..NodeOptions::default()
         };
         let node = if until_stdin_closes {
             Node::start(&options)?

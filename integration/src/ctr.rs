@@ -77,6 +77,12 @@ impl Ctr {
         self.run(&["images", "import", file]).map(|_| ())
     }
 
+    pub(crate) fn has_image(&self, reference: &str) -> Result<bool> {
+        let filter = format!("name=={reference}");
+        let found = self.run(&["images", "ls", "--quiet", &filter])?;
+        Ok(found.lines().any(|line| line.trim() == reference))
+    }
+
     /// All containers that have a task.
     pub(crate) fn containers(&self) -> Result<Vec<Container>> {
         let listing = self.run(&["tasks", "ls"])?;

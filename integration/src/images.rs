@@ -1,15 +1,15 @@
-//! Images that need no registry: one static program each, in the layout of `docker save`.
+//! Images that need no registry: static programs in one layer, in the layout of `docker save`.
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::binaries::in_path;
+use crate::binaries::{self, Tool, in_path};
 use crate::process::output;
 
 /// The image of the sandboxes.
@@ -17,19 +17,28 @@ pub const PAUSE: &str = "rig.local/pause:1";
 /// A static busybox with a link for each applet, so that `/bin/sh` and the rest are there.
 pub const BUSYBOX: &str = "rig.local/busybox:1";
 
+/// Kubernetes' own program for tests, `/bin/agnhost`, beside all that [`BUSYBOX`] has.
+pub const AGNHOST: &str = "rig.local/agnhost:1";
+/// The control plane, each with its program alone, at `/bin/NAME`.
+pub const ETCD: &str = "rig.local/etcd:1";
+/// See [`ETCD`].
+pub const KUBE_APISERVER: &str = "rig.local/kube-apiserver:1";
+/// See [`ETCD`].
+pub const KUBE_CONTROLLER_MANAGER: &str = "rig.local/kube-controller-manager:1";
+/// See [`ETCD`].
+pub const KUBE_SCHEDULER: &str = "rig.local/kube-scheduler:1";
+
 /// Longer than any rig lives: busybox has no `sleep infinity`.
 const FOREVER: &str = "2147483647";
 
-/// What goes into an image: one layer that holds a program and links to it.
+/// What goes into an image: one layer that holds programs and links to the first of them.
 #[derive(Debug)]
 pub struct Image<'a> {
     /// The reference under which the image is imported.
     pub reference: &'a str,
-    /// A static program of the host.
-    pub program: &'a Path,
-    /// Where the program is in the image, without a leading slash.
-    pub target: &'a str,
-    /// Names beside the program that link to it.
+    /// Static programs of the host, and where each is in the image, without a leading slash.
+    pub programs: &'a [(&'a Path, &'a str)],
+    /// Names beside the first program that link to it.
     pub links: &'a [String],
     /// The command when the pod names none.
     pub command: &'a [&'a str],
@@ -43,7 +52,7 @@ impl Image<'_> {
     pub fn write(&self, file: &Path) -> Result<()> {
         let layer = self
             .layer()
-            .with_context(|| format!("pack {}", self.program.display()))?;
+            .with_context(|| format!("pack the image {}", self.reference))?;
         let architecture = match std::env::consts::ARCH {
             "x86_64" => "amd64",
             "aarch64" => "arm64",
@@ -80,18 +89,23 @@ impl Image<'_> {
             header.set_entry_type(tar::EntryType::Directory);
             tar.append_data(&mut header, folder, &[][..])?;
         }
-        append(&mut tar, self.target, 0o755, &fs::read(self.program)?)?;
+        for (program, target) in self.programs {
+            let content =
+                fs::read(program).with_context(|| format!("read {}", program.display()))?;
+            append(&mut tar, target, 0o755, &content)?;
+        }
         append(
             &mut tar,
             "etc/passwd",
             0o644,
             b"root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:\n",
         )?;
-        let folder = Path::new(self.target).parent().unwrap_or(Path::new(""));
+        let target = self.programs.first().map_or("", |(_, target)| target);
+        let folder = Path::new(target).parent().unwrap_or(Path::new(""));
         for link in self.links {
             let mut header = header(0o777, 0);
             header.set_entry_type(tar::EntryType::Symlink);
-            tar.append_link(&mut header, folder.join(link), format!("/{}", self.target))?;
+            tar.append_link(&mut header, folder.join(link), format!("/{target}"))?;
         }
         Ok(tar.into_inner()?)
     }
@@ -99,34 +113,76 @@ impl Image<'_> {
 
 /// Writes [`PAUSE`] and [`BUSYBOX`] into a folder and returns their files' names.
 pub(crate) fn write_standard(folder: &Path) -> Result<Vec<&'static str>> {
-    let busybox = in_path("busybox").context("find a static busybox")?;
-    let applets = output(Command::new(&busybox).arg("--list"))?;
-    let links: Vec<String> = applets
-        .lines()
-        .filter(|name| *name != "busybox")
-        .map(str::to_owned)
-        .collect();
-    let program = busybox.as_path();
-    let target = "bin/busybox";
-    // containerd stops a sandbox with SIGKILL, so that its program needs no signal handler.
-    let command = &["/bin/busybox", "sleep", FOREVER][..];
+    let busybox = Busybox::find()?;
     Image {
         reference: PAUSE,
-        program,
-        target,
+        programs: &[(&busybox.program, BUSYBOX_TARGET)],
         links: &[],
-        command,
+        // containerd stops a sandbox with SIGKILL, so that its program needs no signal handler.
+        command: &["/bin/busybox", "sleep", FOREVER],
     }
     .write(&folder.join("pause.tar"))?;
     Image {
         reference: BUSYBOX,
-        program,
-        target,
-        links: &links,
+        programs: &[(&busybox.program, BUSYBOX_TARGET)],
+        links: &busybox.applets,
         command: &["/bin/sh"],
     }
     .write(&folder.join("busybox.tar"))?;
     Ok(vec!["pause.tar", "busybox.tar"])
+}
+
+/// Writes one of the images that only some nodes need, after building its program if need be.
+pub(crate) fn write_optional(reference: &str, file: &Path) -> Result<()> {
+    let tool = match reference {
+        AGNHOST => Tool::Agnhost,
+        ETCD => Tool::Etcd,
+        KUBE_APISERVER => Tool::KubeApiserver,
+        KUBE_CONTROLLER_MANAGER => Tool::KubeControllerManager,
+        KUBE_SCHEDULER => Tool::KubeScheduler,
+        _ => bail!("the rig has no image {reference}"),
+    };
+    let program = binaries::find(tool)?;
+    let target = format!("bin/{}", tool.name());
+    let command = format!("/{target}");
+    if tool == Tool::Agnhost {
+        // With a shell, for netexec's /shell and for exec probes.
+        let busybox = Busybox::find()?;
+        return Image {
+            reference,
+            programs: &[(&busybox.program, BUSYBOX_TARGET), (&program, &target)],
+            links: &busybox.applets,
+            command: &[&command],
+        }
+        .write(file);
+    }
+    Image {
+        reference,
+        programs: &[(&program, &target)],
+        links: &[],
+        command: &[&command],
+    }
+    .write(file)
+}
+
+const BUSYBOX_TARGET: &str = "bin/busybox";
+
+/// A static busybox of the host and the names of its applets.
+struct Busybox {
+    program: PathBuf,
+    applets: Vec<String>,
+}
+
+impl Busybox {
+    fn find() -> Result<Self> {
+        let program = in_path("busybox").context("find a static busybox")?;
+        let applets = output(Command::new(&program).arg("--list"))?
+            .lines()
+            .filter(|name| *name != "busybox")
+            .map(str::to_owned)
+            .collect();
+        Ok(Self { program, applets })
+    }
 }
 
 fn append(tar: &mut tar::Builder<impl Write>, path: &str, mode: u32, data: &[u8]) -> Result<()> {
@@ -162,8 +218,7 @@ mod tests {
         let links = ["sh".to_owned()];
         let image = Image {
             reference: "rig.local/x:1",
-            program: Path::new("/bin/sh"),
-            target: "bin/busybox",
+            programs: &[(Path::new("/bin/sh"), "bin/busybox")],
             links: &links,
             command: &["/bin/sh"],
         };

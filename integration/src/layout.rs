@@ -157,6 +157,10 @@ impl Layout {
         self.dir.join("rig.json")
     }
 
+    pub(crate) fn state_lock(&self) -> PathBuf {
+        self.dir.join("rig.lock")
+    }
+
     /// Everything that a rig may have made under the folder, and nothing else.
     pub(crate) fn owned(&self) -> Vec<PathBuf> {
         let socket = self.containerd_socket();
@@ -175,6 +179,7 @@ impl Layout {
             self.seedpodd(),
             self.scratch(),
             self.state_file(),
+            self.state_lock(),
         ]
     }
 }

@@ -25,6 +25,7 @@
 pub mod binaries;
 mod cargo;
 mod cgroup;
+mod cri;
 mod ctr;
 mod guard;
 mod http;
@@ -42,11 +43,13 @@ mod state;
 mod wait;
 
 pub use cargo::workspace_binary;
+pub use cri::{Cri, KubeletPods};
 pub use ctr::{Container, ContainerKind};
 pub use guard::run as run_guard;
 pub use http::{HttpClient, Response};
 pub use layout::Layout;
-pub use node::{ApiServer, ApiServerStart, Node, NodeOptions};
+pub use node::{ApiServer, ApiServerStart, ControlPlane, Node, NodeOptions};
+pub use ports::free_ports;
 pub use process::ProcessRecord;
 pub use seedpodd::{Seedpodd, SeedpoddOptions};
 pub use wait::{wait_for, wait_until};

@@ -2,6 +2,8 @@
 
 mod api_server;
 mod containerd;
+mod control_plane;
+mod crash;
 mod kubelet;
 mod logs;
 mod namespace;
@@ -14,8 +16,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use serde_json::{Map, Value};
 
 pub use api_server::{ApiServer, ApiServerStart};
+pub use control_plane::ControlPlane;
 
 use crate::cgroup::Cgroup;
 use crate::ctr::{Container, Ctr};
@@ -44,6 +48,26 @@ pub struct NodeOptions {
     pub name: Option<String>,
     /// Whether the kubelet is bound to an API server of the node's own.
     pub api_server: bool,
+    /// Whether the kubelet is bound to an API server that is not there: it stays *unsynced* until
+    /// [`Node::start_api_server`].
+    pub unsynced: bool,
+    /// Keys of the kubelet's configuration to set, such as `containerLogMaxSize`.
+    pub kubelet_config: Map<String, Value>,
+}
+
+impl NodeOptions {
+    /// A node whose kubelet is bound to an API server that is not there.
+    #[must_use]
+    pub fn unsynced() -> Self {
+        Self {
+            unsynced: true,
+            ..Self::default()
+        }
+    }
+
+    fn binds_kubelet(&self) -> bool {
+        self.api_server || self.unsynced
+    }
 }
 
 /// A running node. One of [`Node::start`] ends with this value, or with this process.
@@ -249,17 +273,24 @@ impl Node {
 
     /// A copy: a guard in the middle of an expression would lock out what the expression calls.
     fn state(&self) -> State {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let mut known = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another process may have started a part of the node anew: `seedpod-rig kubelet restart`.
+        if let Some(state) = State::read(&self.layout.state_file()) {
+            *known = state;
+        }
+        known.clone()
     }
 
     /// Changes what is recorded, here and on disk.
     fn record(&self, change: impl FnOnce(&mut State)) -> Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let _lock = State::lock(&self.layout.state_lock())?;
+        let file = self.layout.state_file();
+        let mut state = State::read(&file).unwrap_or_else(|| known.clone());
         change(&mut state);
-        state.write(&self.layout.state_file())
+        state.write(&file)?;
+        *known = state;
+        Ok(())
     }
 
     fn tool(&self, name: &str) -> Result<PathBuf> {

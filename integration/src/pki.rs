@@ -47,6 +47,15 @@ impl Request {
         }
     }
 
+    /// A client's certificate without any organization, as Kubernetes' own users have.
+    #[must_use]
+    pub fn user(common_name: &str) -> Self {
+        Self {
+            common_name: common_name.to_owned(),
+            ..Self::default()
+        }
+    }
+
     /// A server's certificate for these DNS names and IP addresses.
     #[must_use]
     pub fn server(common_name: &str, names: &[&str]) -> Self {

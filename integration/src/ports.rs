@@ -8,7 +8,10 @@ use anyhow::{Context, Result};
 ///
 /// Another process may take one before its user binds it. The kernel hands out ephemeral ports at
 /// random, so that this is rare; the start that it breaks says which port was taken.
-pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
+///
+/// # Errors
+/// Fails when there is none.
+pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
     // All are held until all are known: otherwise one could come twice.
     let mut held = Vec::with_capacity(N);
     let mut ports = [0; N];

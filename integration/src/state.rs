@@ -1,11 +1,12 @@
 //! What is recorded about a node, so that another process can use it and stop it.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::network::Network;
 use crate::process::ProcessRecord;
@@ -24,11 +25,14 @@ pub(crate) struct State {
     pub(crate) processes: BTreeMap<String, ProcessRecord>,
     #[serde(default)]
     pub(crate) kubelet_uses_api_server: bool,
+    /// Keys of the kubelet's configuration that are set to something else than usual.
+    #[serde(default)]
+    pub(crate) kubelet_config: Map<String, Value>,
     #[serde(default)]
     pub(crate) api_server: Option<ApiServerState>,
 }
 
-/// Where a node's own API server is.
+/// Where a node's own API server is, or is to be.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ApiServerState {
@@ -47,6 +51,14 @@ impl State {
         fs::write(&staged, serde_json::to_vec_pretty(self)?)
             .and_then(|()| fs::rename(&staged, file))
             .with_context(|| format!("write {}", file.display()))
+    }
+
+    /// Keeps apart those who read the record to change it. The lock ends with the returned file.
+    pub(crate) fn lock(file: &Path) -> Result<File> {
+        let lock = File::create(file).with_context(|| format!("open {}", file.display()))?;
+        lock.lock()
+            .with_context(|| format!("lock {}", file.display()))?;
+        Ok(lock)
     }
 
     /// The record of a process that still runs.

@@ -83,7 +83,24 @@ pub fn nudge(rendered: &str, count: u64) -> String {
     render::nudge(rendered, count)
 }
 
-/// Whether a file in the static pod directory is `rendered`, but for a nudge.
+/// The rendered file under another `metadata.uid`, with its own one in the annotation `seedpod.dev/uid`: for a kubelet
+/// that takes a pod of another uid for a second one and does not start it.
+pub fn keep_uid(rendered: &str, uid: &str) -> String {
+    render::keep_uid(rendered, uid)
+}
+
+/// The rendered file that a file in the static pod directory was made from: without a nudge, and under its own uid.
+/// `None` when it is no pod's.
+pub fn as_rendered(file: &[u8]) -> Option<String> {
+    render::as_rendered(file)
+}
+
+/// How long the pod of a rendered file may take to stop.
+pub fn grace_period(rendered: &str) -> std::time::Duration {
+    render::grace_period(rendered)
+}
+
+/// Whether a file in the static pod directory is `rendered`, but for a nudge and a kept uid.
 pub fn is_rendering_of(file: &[u8], rendered: &str) -> bool {
     render::is_rendering_of(file, rendered)
 }

@@ -1,10 +1,12 @@
 //! The kubelet's file of a pod, and back.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 use crate::{
     Digest, Pod, PodKey, Position, Stamp, check,
-    stamp::{self, BUNDLE, DIGEST, NUDGE, REVISION},
+    stamp::{self, BUNDLE, CONTENT_UID, DIGEST, NUDGE, REVISION},
 };
 
 /// JSON for people: indented by two spaces, with a newline at the end.
@@ -47,29 +49,61 @@ pub(crate) fn nudge(rendered: &str, count: u64) -> String {
     pretty(&value)
 }
 
-pub(crate) fn is_rendering_of(file: &[u8], rendered: &str) -> bool {
-    if file == rendered.as_bytes() {
-        return true;
+pub(crate) fn keep_uid(rendered: &str, uid: &str) -> String {
+    let Ok(mut value) = serde_json::from_str::<Value>(rendered) else {
+        return rendered.to_owned();
+    };
+    let Some(own) = value.pointer_mut("/metadata/uid") else {
+        return rendered.to_owned();
+    };
+    if own == uid {
+        return rendered.to_owned();
     }
-    let Ok(mut value) = serde_json::from_slice::<Value>(file) else {
-        return false;
-    };
+    let own = std::mem::replace(own, Value::from(uid));
     let Some(annotations) = annotations_mut(&mut value) else {
-        return false;
+        return rendered.to_owned();
     };
+    annotations.insert(CONTENT_UID.to_owned(), own);
+    pretty(&value)
+}
+
+/// Undoes [`nudge`] and [`keep_uid`].
+fn undo(value: &mut Value) -> Option<()> {
+    let annotations = annotations_mut(value)?;
     annotations.remove(NUDGE);
-    pretty(&value) == rendered
+    if let Some(own) = annotations.remove(CONTENT_UID) {
+        *value.pointer_mut("/metadata/uid")? = own;
+    }
+    Some(())
+}
+
+pub(crate) fn as_rendered(file: &[u8]) -> Option<String> {
+    let mut value = serde_json::from_slice::<Value>(file).ok()?;
+    undo(&mut value)?;
+    Some(pretty(&value))
+}
+
+pub(crate) fn is_rendering_of(file: &[u8], rendered: &str) -> bool {
+    file == rendered.as_bytes() || as_rendered(file).is_some_and(|text| text == rendered)
+}
+
+pub(crate) fn grace_period(rendered: &str) -> Duration {
+    let seconds = serde_json::from_str::<Value>(rendered)
+        .ok()
+        .and_then(|value| value["spec"]["terminationGracePeriodSeconds"].as_u64());
+    // The API's default. A negative one was refused when the pod was checked.
+    Duration::from_secs(seconds.unwrap_or(30))
 }
 
 pub(crate) fn unrender(rendered: &str) -> Option<Pod> {
     let mut value = serde_json::from_str::<Value>(rendered).ok()?;
+    undo(&mut value)?;
     let metadata = value.get_mut("metadata")?.as_object_mut()?;
     metadata.remove("uid")?;
     let annotations = metadata.get_mut("annotations")?.as_object_mut()?;
     annotations.remove(BUNDLE)?;
     annotations.remove(REVISION)?;
     let digest = annotations.remove(DIGEST)?;
-    annotations.remove(NUDGE);
     if annotations.is_empty() {
         metadata.remove("annotations");
     }

@@ -10,6 +10,8 @@ pub(crate) const REVISION: &str = "seedpod.dev/revision";
 pub(crate) const DIGEST: &str = "seedpod.dev/digest";
 /// A counter that makes the kubelet look at the file again.
 pub(crate) const NUDGE: &str = "seedpod.dev/nudge";
+/// The uid of the content, in a file whose `metadata.uid` is that of the pod before it.
+pub(crate) const CONTENT_UID: &str = "seedpod.dev/uid";
 /// The user's own: the pod's place in the order of the bundle.
 pub(crate) const WAVE: &str = "seedpod.dev/wave";
 

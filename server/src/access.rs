@@ -15,7 +15,7 @@ mod role;
 mod serve;
 mod tls;
 
-pub(crate) use admission::{Admissions, Full};
+pub(crate) use admission::{Admission, Admissions, Full};
 pub(crate) use identity::Identity;
 pub(crate) use listen::Listeners;
 pub(crate) use role::{Role, Rule, TABLE, rule_for};

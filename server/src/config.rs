@@ -122,6 +122,10 @@ pub struct Limits {
     pub max_requests: usize,
     /// The most requests in flight of one client certificate's name or one local user.
     pub max_requests_per_client: usize,
+    /// The most streams that are open.
+    pub max_streams: usize,
+    /// The most open streams of one client certificate's name or one local user.
+    pub max_streams_per_client: usize,
     /// The most connections, counted for TCP and for the Unix socket each.
     pub max_connections: usize,
     /// The most connections of one client certificate's name or one local user.
@@ -152,6 +156,8 @@ impl Default for Limits {
             request_timeout: Duration::from_secs(30),
             max_requests: 32,
             max_requests_per_client: 8,
+            max_streams: 128,
+            max_streams_per_client: 32,
             max_connections: 128,
             max_connections_per_client: 32,
             max_connection_age: Duration::from_secs(60 * 60),

@@ -1,8 +1,37 @@
 //! What has happened on the node: numbered, on disk, bounded.
 //!
-//! Everybody who changes something or sees a change has an [`EventSink`] and records it there.
+//! ```text
+//! <stateDirectory>/events/<first number>.jsonl    a segment: a head, and then an event a line, each with a checksum
+//! ```
+//!
+//! Everybody who changes something or sees a change has an [`EventSink`] and records it there. One writer (`writer`)
+//! takes what has come together, has it appended and synced at once (`log`), and only then tells the readers
+//! (`reader`), so that a number which anybody has seen is never given to another event, also after a power cut.
+//! Readers read from the disk; in memory are only the newest few events.
+//!
+//! What cannot be read is not taken as absent: its numbers are not given again, the damage is a problem of the node,
+//! and readers get an `EVENTS_LOST` in its place. None of it stops the daemon.
 
+mod catch_up;
+mod log;
+mod queue;
+mod reader;
+mod record;
+mod segment;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::{convert::Infallible, path::PathBuf, sync::Arc};
+
+use jiff::Timestamp;
 use seedpod_manifest::{BundleName, PodKey};
+use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::reader::{EventLog, From, WatchError};
+use self::{queue::Queue, reader::Shared, writer::Writer};
+use crate::{fs::FileSystem, node::State};
 
 /// What has happened. See `EventType` in the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -84,13 +113,62 @@ impl NewEvent {
     }
 }
 
-/// Where events are recorded. Cheap to clone.
+/// An event with its number, as it stands on the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Event {
+    /// 1, 2, 3, ...
+    pub(crate) sequence: u64,
+    /// When it was recorded.
+    pub(crate) time: Timestamp,
+    pub(crate) what: NewEvent,
+}
+
+/// Where events are recorded. Cheap to clone. The default one keeps nothing.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct EventSink {}
+pub(crate) struct EventSink {
+    queue: Option<Arc<Queue>>,
+    /// As long as anybody has one of these, the writer waits for what is still to come.
+    open: Option<mpsc::Sender<Infallible>>,
+}
 
 impl EventSink {
     /// Records an event. Never waits: what cannot be written now is written later, or counted as lost.
     pub(crate) fn record(&self, event: NewEvent) {
         tracing::debug!(kind = ?event.kind, message = event.message, "event");
+        if let Some(queue) = &self.queue {
+            queue.push(event);
+        }
     }
+
+    /// The same sink for somebody who outlives the node and must not hold up its end.
+    pub(crate) fn passive(&self) -> Self {
+        Self {
+            queue: self.queue.clone(),
+            open: None,
+        }
+    }
+}
+
+/// Starts the writer. Nothing waits for the disk: also the log is opened by the writer.
+///
+/// `state` is what was committed when the daemon started; what has no event yet gets one.
+pub(crate) fn start(
+    fs: Arc<dyn FileSystem>,
+    directory: PathBuf,
+    max_events: usize,
+    state: &State,
+    shutdown: CancellationToken,
+) -> (EventSink, EventLog, JoinHandle<()>) {
+    let shared = Arc::new(Shared::new(fs, directory));
+    let log = EventLog::new(Arc::clone(&shared));
+    let queue = Arc::new(Queue::default());
+    let (open, producers) = mpsc::channel(1);
+    let sink = EventSink {
+        queue: Some(Arc::clone(&queue)),
+        open: Some(open),
+    };
+    let committed = catch_up::committed(state);
+    let writer = Writer::new(shared, queue, max_events, committed);
+    let writing = tokio::spawn(writer.run(shutdown, producers));
+    (sink, log, writing)
 }

@@ -11,7 +11,7 @@ use std::{
     fmt,
     fs::{File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -24,6 +24,8 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync + 'static {
     fn make_dir(&self, path: &Path, mode: u32) -> io::Result<()>;
     /// Opens a file for writing, new or emptied, without following a symbolic link.
     fn create(&self, path: &Path, mode: u32) -> io::Result<Box<dyn OpenFile>>;
+    /// Opens a file that is there for writing at its end.
+    fn append(&self, path: &Path) -> io::Result<Box<dyn OpenFile>>;
     /// Renames within one file system, over what is there.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Renames within one file system; [`io::ErrorKind::AlreadyExists`] when there is something.
@@ -36,12 +38,14 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync + 'static {
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Reads a whole file of at most `limit` bytes.
     fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>>;
+    /// Reads at most `length` bytes from `offset` on; fewer only at the file's end.
+    fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>>;
     /// The names in a folder, ordered.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
 }
 
 /// A file that is being written.
-pub(crate) trait OpenFile {
+pub(crate) trait OpenFile: Send {
     /// Writes all bytes at the end.
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
     /// Makes the content durable.
@@ -123,6 +127,23 @@ impl Disk {
     }
 }
 
+/// Opens a regular file for reading. Does not hang on a named pipe that somebody put there.
+fn open_regular(path: &Path) -> io::Result<File> {
+    let non_blocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits())
+        .map_err(|_| io::ErrorKind::InvalidInput)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(non_blocking)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::IsADirectory,
+            "not a regular file",
+        ));
+    }
+    Ok(file)
+}
+
 struct DiskFile {
     file: File,
     metrics: Metrics,
@@ -166,6 +187,19 @@ impl FileSystem for Disk {
         }))
     }
 
+    fn append(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        let flags = i32::try_from(flags.bits()).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let file = OpenOptions::new()
+            .append(true)
+            .custom_flags(flags)
+            .open(path)?;
+        Ok(Box::new(DiskFile {
+            file,
+            metrics: self.metrics.clone(),
+        }))
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         std::fs::rename(from, to)
     }
@@ -199,27 +233,32 @@ impl FileSystem for Disk {
     }
 
     fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-        // Not to hang on a named pipe that somebody put there.
-        let non_blocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits())
-            .map_err(|_| io::ErrorKind::InvalidInput)?;
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(non_blocking)
-            .open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(
-                io::ErrorKind::IsADirectory,
-                "not a regular file",
-            ));
-        }
         let mut bytes = Vec::new();
-        file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+        open_regular(path)?
+            .take(limit.saturating_add(1))
+            .read_to_end(&mut bytes)?;
         if bytes.len() as u64 > limit {
             return Err(io::Error::new(
                 io::ErrorKind::FileTooLarge,
                 format!("larger than {limit} bytes"),
             ));
         }
+        Ok(bytes)
+    }
+
+    fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let file = open_regular(path)?;
+        let mut bytes = vec![0; length];
+        let mut filled = 0;
+        while filled < length {
+            match file.read_at(&mut bytes[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bytes.truncate(filled);
         Ok(bytes)
     }
 

@@ -3,7 +3,8 @@
 //! `injection` and `node` are the two services; `watch_pods`, `logs`, `events` and `revisions` hold what is more than a
 //! few lines of the former. `pods` is what `ListPods` finds out, `convert` and `page` are the ways
 //! between the messages and our types, `reason` and `status` make errors, `bare` completes those that are not ours,
-//! `audit` writes who changed what. `authorize`, `admit` and `deadline` stand before all of it.
+//! `audit` writes who changed what. `authorize`, `admit`, `deadline` and `streams` (which also ends the open ones when
+//! the daemon stops) stand before all of it.
 
 pub(crate) mod admit;
 mod audit;
@@ -20,6 +21,7 @@ mod pods;
 mod reason;
 mod revisions;
 mod status;
+pub(crate) mod streams;
 #[cfg(test)]
 mod tests;
 mod watch_pods;

@@ -1,4 +1,11 @@
 //! What the kubelet says of itself and its pods, over its Pods API (KEP-4188), where it has one.
+//!
+//! `ask.rs` asks and follows, `decode.rs` reads the little that is wanted of each pod.
+
+mod ask;
+mod decode;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
@@ -53,12 +60,13 @@ pub(crate) struct Waiting {
 pub(crate) type KubeletWatch = watch::Receiver<Arc<KubeletView>>;
 
 /// Starts asking the kubelet below this root directory. The task ends when `shutdown` is cancelled.
+///
+/// The first answer is published also when it is that nothing is known.
 pub(crate) fn start(root: &Path, shutdown: CancellationToken) -> (KubeletWatch, JoinHandle<()>) {
     let (publish, view) = watch::channel(Arc::new(KubeletView::default()));
-    let root = root.to_owned();
+    let asker = ask::Asker::new(root.join("pods-api/pods-api.sock"), publish);
     let task = tokio::spawn(async move {
-        shutdown.cancelled().await;
-        drop((root, publish));
+        shutdown.run_until_cancelled_owned(asker.run()).await;
     });
     (view, task)
 }
@@ -67,4 +75,16 @@ pub(crate) fn start(root: &Path, shutdown: CancellationToken) -> (KubeletWatch, 
 #[cfg(test)]
 pub(crate) fn unknown() -> KubeletWatch {
     watch::channel(Arc::new(KubeletView::default())).1
+}
+
+/// A kubelet that is as it is said to be, for as long as the sender is kept.
+#[cfg(test)]
+pub(crate) fn played(sync: Sync) -> (watch::Sender<Arc<KubeletView>>, KubeletWatch) {
+    let (sender, mut watch) = watch::channel(Arc::default());
+    sender.send_replace(Arc::new(KubeletView {
+        sync,
+        pods: HashMap::new(),
+    }));
+    watch.mark_changed();
+    (sender, watch)
 }

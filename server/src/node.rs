@@ -21,7 +21,7 @@ pub(crate) use self::{
     error::{ChangeError, InjectError, RemoveError},
 };
 use crate::{
-    events::EventSink,
+    events::{EventLog, EventSink},
     kubelet::KubeletWatch,
     probe::ReadinessWatch,
     projection::{Directory, ProjectionView},
@@ -171,8 +171,19 @@ pub(crate) struct PodProjection {
     pub(crate) key: PodKey,
     pub(crate) uid: String,
     pub(crate) phase: ProjectionPhase,
+    /// Only with [`ProjectionPhase::Pending`]: the pod of a lower wave that is to be ready first.
+    pub(crate) waits_for: Option<Waits>,
     /// What went wrong last, for people: "the static pod directory is full", ….
     pub(crate) error: Option<String>,
+}
+
+/// A pod that has to be ready before another one is projected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Waits {
+    pub(crate) key: PodKey,
+    pub(crate) wave: u32,
+    /// Its wave has taken longer than it may. It is waited for all the same.
+    pub(crate) timed_out: bool,
 }
 
 /// How far the projection of a pod has come.
@@ -222,6 +233,7 @@ struct Published {
     readiness: ReadinessWatch,
     kubelet: KubeletWatch,
     statuses: StatusWatch,
+    event_log: EventLog,
 }
 
 impl NodeHandle {
@@ -326,9 +338,16 @@ impl NodeHandle {
         &self.events
     }
 
-    /// What the store and the projection know to be wrong.
+    /// What was recorded.
+    pub(crate) fn event_log(&self) -> &EventLog {
+        &self.published.event_log
+    }
+
+    /// What the store, the projection and the event log know to be wrong.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        self.published.problems()
+        let mut problems = self.published.problems();
+        problems.extend(self.published.event_log.problems());
+        problems
     }
 
     /// Whether the store and the static pod directory work. Ends with the node.
@@ -340,16 +359,7 @@ impl NodeHandle {
     /// another store. Their uid tells.
     pub(crate) fn disown_copies(&self, sandboxes: &mut [Sandbox], node: &NodeName) {
         for sandbox in sandboxes {
-            let made_here = || {
-                let (bundle, digest) = (sandbox.bundle.as_deref()?, sandbox.digest.as_deref()?);
-                let key = PodKey {
-                    namespace: sandbox.namespace.clone(),
-                    name: pod_name(&sandbox.name, node)?.to_owned(),
-                };
-                let uid = self.id.pod_uid(bundle, sandbox.revision?, &key, digest);
-                (uid == sandbox.uid).then_some(())
-            };
-            if made_here().is_none() {
+            if owner_of(&self.id, sandbox, node).is_none() {
                 sandbox.bundle = None;
                 sandbox.revision = None;
             }
@@ -374,6 +384,7 @@ impl NodeHandle {
 }
 
 impl Published {
+    /// What keeps the node from doing its work. Events are not among it.
     fn problems(&self) -> Vec<Problem> {
         let mut problems = self.store_problems.borrow().clone();
         problems.extend(self.projection.problems.borrow().iter().cloned());
@@ -410,6 +421,21 @@ pub(crate) fn sandboxes_of<'a, 'k>(
         sandbox.namespace == key.namespace
             && pod_name(&sandbox.name, node) == Some(key.name.as_str())
     })
+}
+
+/// The pod that a sandbox is of, when this very store made it: the uid of its content proves that.
+pub(crate) fn owner_of(
+    id: &StoreId,
+    sandbox: &Sandbox,
+    node: &NodeName,
+) -> Option<(BundleName, PodKey)> {
+    let (bundle, digest) = (sandbox.bundle.as_deref()?, sandbox.digest.as_deref()?);
+    let key = PodKey {
+        namespace: sandbox.namespace.clone(),
+        name: pod_name(&sandbox.name, node)?.to_owned(),
+    };
+    let uid = id.pod_uid(bundle, sandbox.revision?, &key, digest);
+    (uid == sandbox.uid).then_some((bundle.parse().ok()?, key))
 }
 
 /// A static pod's name as in its manifest: the kubelet's name for it without the node's suffix.

@@ -1,4 +1,13 @@
 //! The startup and readiness probes of pods, with the kubelet's own semantics. (Liveness is the kubelet's business.)
+//!
+//! `spec.rs` reads what is to be probed, `machine.rs` (pure) has the rules of when and what it amounts to, `task.rs` is
+//! the one task that keeps a machine for each running container, and `ask.rs` runs a probe once.
+
+mod ask;
+mod expand;
+mod machine;
+mod spec;
+mod task;
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
@@ -17,6 +26,8 @@ pub(crate) enum Verdict {
     /// It has not said anything yet.
     Pending,
     Passes,
+    /// It has failed, as often in a row as its threshold asks for where it has passed before; a container that has
+    /// never passed fails with the first failure.
     Fails,
 }
 
@@ -25,9 +36,10 @@ pub(crate) enum Verdict {
 pub(crate) struct Probed {
     /// `None`: the container has no startup probe.
     pub(crate) startup: Option<Verdict>,
-    /// `None`: the container has no readiness probe.
+    /// `None`: the container has no readiness probe. It is [`Verdict::Pending`] until the startup probe passes.
     pub(crate) readiness: Option<Verdict>,
-    /// The last failure, for people. Empty when they pass.
+    /// The last failure, for people, as in "readiness probe GET http://10.88.0.3:8080/healthz answered 500". Empty when
+    /// they pass.
     pub(crate) message: String,
 }
 
@@ -55,9 +67,9 @@ pub(crate) fn start<R: Runtime>(
     shutdown: CancellationToken,
 ) -> (ReadinessWatch, JoinHandle<()>) {
     let (publish, readiness) = watch::channel(Arc::new(Readiness::new()));
+    let prober = task::Prober::new(inlets, runtime, node_ip, publish);
     let task = tokio::spawn(async move {
-        shutdown.cancelled().await;
-        drop((inlets, runtime, node_ip, publish));
+        shutdown.run_until_cancelled(prober.run()).await;
     });
     (readiness, task)
 }

@@ -3,7 +3,8 @@
 //! One task (`task`) owns the directory. It is level-triggered: whatever wakes it (a new state, a change in the
 //! directory, a deadline), it compares what is demanded with what is there and with what runs, and does what is
 //! missing. `board` is the pure part that decides, `nudge` its rule for asking the kubelet to try again; `directory`
-//! reads and writes; `drift` watches with inotify.
+//! reads and writes; `drift` watches with inotify, `look` compares; `effects` stops pods over CRI and restarts the
+//! kubelet (`restart`), where the kubelet does not do its part.
 //!
 //! What holds at each instant, also after a crash: a demanded pod that was projected has a whole file, the old one or
 //! the new one; a foreign file is never touched; the directory itself is never renamed or made anew.
@@ -11,7 +12,10 @@
 mod board;
 mod directory;
 mod drift;
+mod effects;
+mod look;
 mod nudge;
+mod restart;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -69,6 +73,7 @@ pub(crate) struct Inlets {
 #[expect(clippy::too_many_arguments, reason = "each is another thing")]
 pub(crate) fn start<R: Runtime>(
     settings: Settings,
+    wave_timeout: Duration,
     inlets: Inlets,
     directory: Arc<Directory>,
     id: Arc<StoreId>,
@@ -81,6 +86,7 @@ pub(crate) fn start<R: Runtime>(
     let (publish_problems, problems) = watch::channel(Vec::new());
     let task = task::Task::new(
         settings,
+        wave_timeout,
         directory,
         id,
         runtime,

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 pub(crate) use self::{
     client::CriRuntime,
-    observation::{Observation, ObservationWatch},
+    observation::{Observation, ObservationWatch, Seen},
     observe::observe,
 };
 
@@ -158,6 +158,15 @@ pub(crate) trait Runtime: Clone + Send + Sync + 'static {
         grace: Duration,
     ) -> impl Future<Output = Result<(), RuntimeError>> + Send;
 
+    /// What the runtime knows of a pod whose manifest is gone. Nothing, unless it is overridden.
+    fn traits(
+        &self,
+        sandbox: &Sandbox,
+    ) -> impl Future<Output = Result<Traits, RuntimeError>> + Send {
+        let _ = sandbox;
+        std::future::ready(Ok(Traits::default()))
+    }
+
     /// Runs a program in a container and waits for its end, at most for `limit`.
     fn exec(
         &self,
@@ -168,6 +177,13 @@ pub(crate) trait Runtime: Clone + Send + Sync + 'static {
 
     /// Notices that something has changed, as long as the runtime is there. An error when it tells of no events.
     fn events(&self) -> impl Future<Output = Result<BoxStream<'static, ()>, RuntimeError>> + Send;
+}
+
+/// What of a pod's manifest can be read from what the kubelet made of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Traits {
+    pub(crate) wave: Option<u32>,
+    pub(crate) grace: Option<Duration>,
 }
 
 /// How a program in a container ended.

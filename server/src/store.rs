@@ -33,7 +33,7 @@ use self::record::{RequestRecord, RevisionRecord};
 pub(crate) use self::{
     lock::{Lock, LockError},
     open::OpenError,
-    record::{StoreId, owned_by},
+    record::{Owned, StoreId, owned_by},
 };
 use crate::{
     fs::{self, FileSystem},

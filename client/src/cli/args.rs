@@ -1,6 +1,8 @@
 //! What the tool takes. These types are also its help texts.
 
 mod bundles;
+mod pods;
+mod revisions;
 mod setup;
 
 use std::{path::PathBuf, time::Duration};
@@ -8,8 +10,10 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use bundles::{
-    FileArgs, Format, GetArgs, GetWhat, InjectArgs, LintArgs, RemoveArgs, Validation,
+    FileArgs, Format, GetArgs, GetWhat, InjectArgs, LintArgs, RemoveArgs, Validation, WaitArgs,
 };
+pub(crate) use pods::{DescribeArgs, DescribeWhat, EventsArgs, LogsArgs, PodArgs, StreamFormat};
+pub(crate) use revisions::{ConfirmArgs, DiffArgs, HistoryArgs, RollbackArgs};
 pub(crate) use setup::{
     ConfigArgs, ConfigWhat, PkiArgs, PkiInitArgs, PkiIssueArgs, PkiWhat, Role, VersionArgs,
 };
@@ -21,10 +25,16 @@ const TEMPLATE: &str =
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done (for --dry-run also when there are changes)
-  1  the node refused, a pod failed, or the manifests are wrong
+  1  the node refused the request, or the manifests are wrong
   2  wrong usage: arguments, environment, configuration file or certificate files
   3  waited in vain: --timeout or --request-timeout is over
   4  the node cannot be reached, or the TLS handshake failed
+  and of --wait:
+  5  a pod failed, or a wave did not get ready in its time
+  6  the kubelet refuses a pod
+  7  the trial failed, and the node went back by itself
+  8  somebody else injected or removed the bundle meanwhile
+  9  what runs is not known: the node cannot ask its container runtime
 
 Environment:
   SEEDPOD_CONFIG, SEEDPOD_CONTEXT, SEEDPOD_ENDPOINT, SEEDPOD_CA_FILE, SEEDPOD_CERT_FILE,
@@ -155,6 +165,20 @@ pub(crate) enum Command {
     Inject(InjectArgs),
     /// Show bundles, pods or the node
     Get(GetArgs),
+    /// Show all that is known about one pod
+    Describe(DescribeArgs),
+    /// Print what the containers of a pod have written
+    Logs(LogsArgs),
+    /// Show what has happened on the node
+    Events(EventsArgs),
+    /// Show the revisions of a bundle
+    History(HistoryArgs),
+    /// Show what differs between two revisions
+    Diff(DiffArgs),
+    /// Make an earlier revision's content active again
+    Rollback(RollbackArgs),
+    /// End the trial of a revision well: it stays
+    Confirm(ConfirmArgs),
     /// Remove a bundle and its pods
     Remove(RemoveArgs),
     /// Check manifests here, without a node

@@ -21,6 +21,11 @@ const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
 const TIMEOUT: u8 = 3;
 const UNREACHABLE: u8 = 4;
+const POD_FAILED: u8 = 5;
+const POD_REFUSED: u8 = 6;
+const ROLLED_BACK: u8 = 7;
+const OVERTAKEN: u8 = 8;
+const NOT_KNOWN: u8 = 9;
 
 /// Prints the error, what caused it and what to do about it.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
@@ -65,8 +70,16 @@ fn code(error: &anyhow::Error) -> u8 {
     if find::<Usage>(error).is_some() {
         return USAGE;
     }
-    if let Some(WaitError::Deadline { .. }) = find::<WaitError>(error) {
-        return TIMEOUT;
+    match find::<WaitError>(error) {
+        Some(WaitError::Deadline { .. } | WaitError::Unconfirmed { .. }) => return TIMEOUT,
+        Some(WaitError::Failed { .. } | WaitError::Wave { .. }) => return POD_FAILED,
+        Some(WaitError::Refused { .. }) => return POD_REFUSED,
+        Some(WaitError::RolledBack { .. }) => return ROLLED_BACK,
+        Some(
+            WaitError::Superseded { .. } | WaitError::Gone { .. } | WaitError::InjectedAgain { .. },
+        ) => return OVERTAKEN,
+        Some(WaitError::Unknown { .. }) => return NOT_KNOWN,
+        _ => {}
     }
     match client_error(error) {
         Some(Error::Options { .. }) => USAGE,
@@ -78,6 +91,11 @@ fn code(error: &anyhow::Error) -> u8 {
 }
 
 fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    if let Some(WaitError::Failed { .. } | WaitError::Wave { .. }) = find::<WaitError>(error) {
+        return Some(
+            "`seedpod describe pod` and `seedpod logs` tell more; `seedpod rollback` goes back",
+        );
+    }
     let client = client_error(error)?;
     Some(match client {
         Error::Options { option, .. } => match *option {
@@ -120,6 +138,9 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
             (Code::PermissionDenied, _) => {
                 "the role is the certificate's Organization; `seedpod pki issue --role injector` makes one that may \
                  inject and remove"
+            }
+            (Code::OutOfRange, _) if server.metadata.contains_key("oldest_sequence") => {
+                "leave --after out to begin with the oldest event that is left"
             }
             (Code::Unimplemented, _) => "this daemon does not know the call; see `seedpod version`",
             _ => return None,

@@ -3,23 +3,24 @@
 use std::fmt::Write as _;
 
 use anstream::{eprint, eprintln};
-use anstyle::Style;
 use seedpod_client::{
-    Change, ChangeType, Client, Code, Error, FieldValidation, InjectPods, Injected, Wait,
+    ChangeType, Code, Error, FieldValidation, InjectPods, Injected, Trial, TrialConfirmation,
+    TrialStatus,
 };
 
 use super::{
     args::{ConnectionArgs, Format, InjectArgs, Validation},
-    connection,
+    changes, connection,
     exit::Reported,
     files::{self, Manifest},
     findings,
     lint::count,
     output::{
         self,
-        style::{BAD, BOLD, CHANGED, DIM, ERROR, GOOD, PLACE, RESET},
+        style::{ERROR, RESET},
     },
-    progress::Progress,
+    time::short,
+    wait,
 };
 
 pub(crate) async fn run(args: InjectArgs, connection: ConnectionArgs) -> anyhow::Result<()> {
@@ -27,8 +28,9 @@ pub(crate) async fn run(args: InjectArgs, connection: ConnectionArgs) -> anyhow:
         bundle,
         files,
         dry_run,
-        wait,
-        timeout,
+        waiting,
+        trial,
+        manual_confirm,
         expected_revision,
         request_id,
         validation,
@@ -45,6 +47,14 @@ pub(crate) async fn run(args: InjectArgs, connection: ConnectionArgs) -> anyhow:
     if let Some(id) = request_id {
         request = request.request_id(id);
     }
+    if let Some(timeout) = trial {
+        let trial = Trial::new(timeout);
+        request = request.trial(if manual_confirm {
+            trial.confirmed_explicitly()
+        } else {
+            trial
+        });
+    }
     let client = connection::connect(connection).await?;
     let injected = match client.inject(&request).await {
         Ok(injected) => injected,
@@ -54,10 +64,7 @@ pub(crate) async fn run(args: InjectArgs, connection: ConnectionArgs) -> anyhow:
         eprint!("{}", warning.render(&manifests));
     }
     print(&injected, dry_run, output)?;
-    if wait {
-        wait_running(&client, &injected, timeout).await?;
-    }
-    Ok(())
+    wait::if_asked(&client, &injected.bundle, waiting).await
 }
 
 /// Faults in the manifests are shown one by one with their files; all else goes on to be reported as usual.
@@ -97,7 +104,7 @@ fn refused(
     Reported.into()
 }
 
-fn outcome_unknown(error: &Error) -> bool {
+pub(crate) fn outcome_unknown(error: &Error) -> bool {
     match error {
         Error::Deadline { .. } | Error::Broken { .. } => true,
         Error::Server(server) => server.code == Code::DeadlineExceeded,
@@ -134,58 +141,28 @@ fn print(injected: &Injected, dry_run: bool, format: Format) -> anyhow::Result<(
             bundle.name, bundle.revision
         ),
     };
-    for change in changes {
-        let (style, mark) = mark(change.r#type);
-        let (word, namespace, name) = (change.r#type.as_str(), &change.namespace, &change.name);
-        let _ = writeln!(text, "  {style}{mark} {word:<9}{RESET}  {namespace}/{name}");
-        push_diff(&mut text, change);
+    if let Some(trial) = &bundle.trial {
+        let _ = writeln!(text, "  {}", on_trial(trial));
     }
+    changes::push(&mut text, changes);
     output::print(&text)
 }
 
-/// The sign makes the kind of change plain without colours.
-fn mark(change: ChangeType) -> (Style, char) {
-    match change {
-        ChangeType::Added => (GOOD, '+'),
-        ChangeType::Replaced => (CHANGED, '~'),
-        ChangeType::Removed => (BAD, '-'),
-        ChangeType::Unchanged => (DIM, '='),
-        _ => (Style::new(), '?'),
-    }
-}
-
-fn push_diff(text: &mut String, change: &Change) {
-    for line in change.diff.lines() {
-        let style = match line.as_bytes() {
-            [b'+', b'+', b'+', ..] | [b'-', b'-', b'-', ..] => BOLD,
-            [b'+', ..] => GOOD,
-            [b'-', ..] => BAD,
-            [b'@', ..] => PLACE,
-            _ => Style::new(),
-        };
-        let _ = writeln!(text, "      {style}{line}{RESET}");
-    }
-}
-
-async fn wait_running(
-    client: &Client,
-    injected: &Injected,
-    timeout: std::time::Duration,
-) -> anyhow::Result<()> {
-    let bundle = &injected.bundle;
-    let mut progress = Progress::new();
-    let wait = Wait::new(timeout).on_progress(|pods| progress.show(pods));
-    let result = client
-        .wait_running(&bundle.name, bundle.revision, wait)
-        .await;
-    progress.finish();
-    let pods = result?;
-    eprintln!(
-        "{GOOD}{} of bundle {} running{RESET}",
-        count(pods.len(), "pod"),
-        bundle.name
-    );
-    Ok(())
+/// What becomes of the revision if nothing good does.
+fn on_trial(trial: &TrialStatus) -> String {
+    let time = trial.remaining.or(trial.timeout).unwrap_or_default();
+    let needed = match trial.confirmation {
+        TrialConfirmation::Explicit => "`seedpod confirm` is given",
+        _ => "all pods are ready",
+    };
+    let otherwise = match trial.fallback_revision {
+        0 => "the bundle is removed".to_owned(),
+        revision => format!("the node goes back to revision {revision}"),
+    };
+    format!(
+        "on trial: unless {needed} within {}, {otherwise}",
+        short(time)
+    )
 }
 
 impl From<Validation> for FieldValidation {

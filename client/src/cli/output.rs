@@ -1,10 +1,10 @@
 //! Printing: tables, JSON, YAML, names.
 
-use std::io::Write as _;
+use std::{io::Write as _, iter};
 
 use anstream::stream::IsTerminal as _;
 use anyhow::Context as _;
-use comfy_table::{Cell, Color, Table, presets};
+use comfy_table::{Cell, Color, ColumnConstraint, Table, Width, presets};
 use serde::Serialize;
 
 use super::args::Format;
@@ -34,6 +34,25 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
         .context("cannot write to stdout")
 }
 
+/// Writes to stdout what others have written, as it is: its escape sequences are its own business.
+pub(crate) fn print_raw(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .context("cannot write to stdout")
+}
+
+/// One JSON object per line.
+pub(crate) fn json_lines<T: Serialize>(values: &[T]) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for value in values {
+        text += &serde_json::to_string(value)?;
+        text.push('\n');
+    }
+    Ok(text)
+}
+
 /// Prints what is not for people: `value` as JSON or YAML, or the names; `Ok(false)` when it is for people.
 pub(crate) fn print_for_programs<T: Serialize>(
     format: Format,
@@ -61,6 +80,15 @@ pub(crate) struct Columns(Table);
 
 impl Columns {
     pub(crate) fn new(headings: &[&str]) -> Self {
+        Self::with_gap(headings, 3)
+    }
+
+    /// With less space between the columns, for many of them.
+    pub(crate) fn narrow(headings: &[&str]) -> Self {
+        Self::with_gap(headings, 2)
+    }
+
+    fn with_gap(headings: &[&str], gap: u16) -> Self {
         let mut table = Table::new();
         // Colours are put in always; `print` takes them out again where they are not wanted.
         table
@@ -68,7 +96,7 @@ impl Columns {
             .enforce_styling()
             .set_header(headings);
         for column in table.column_iter_mut() {
-            column.set_padding((0, 3));
+            column.set_padding((0, gap));
         }
         Self(table)
     }
@@ -77,20 +105,57 @@ impl Columns {
         self.0.add_row(cells);
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Makes the columns at least as wide as those of an earlier table, and returns how wide they are.
+    pub(crate) fn align(&mut self, earlier: Option<&[u16]>) -> Vec<u16> {
+        let widths: Vec<u16> = self
+            .0
+            .column_max_content_widths()
+            .into_iter()
+            .zip(
+                earlier
+                    .unwrap_or_default()
+                    .iter()
+                    .copied()
+                    .chain(iter::repeat(0)),
+            )
+            .map(|(own, earlier)| own.max(earlier))
+            .collect();
+        for (column, width) in self.0.column_iter_mut().zip(&widths) {
+            let gap = column.padding_width();
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width + gap)));
+        }
+        widths
+    }
+
     /// On a terminal, lines that are too long end in an ellipsis instead of being wrapped.
     pub(crate) fn print(&self) -> anyhow::Result<()> {
-        self.print_within(terminal_width())
+        self.print_within(terminal_width(), 0)
     }
 
     /// For what must be read to its end.
     pub(crate) fn print_whole(&self) -> anyhow::Result<()> {
-        self.print_within(None)
+        self.print_within(None, 0)
     }
 
-    fn print_within(&self, width: Option<usize>) -> anyhow::Result<()> {
+    /// As [`Self::print`], without the headings.
+    pub(crate) fn print_rows(&self) -> anyhow::Result<()> {
+        self.print_within(terminal_width(), 1)
+    }
+
+    /// As [`Self::print_whole`], without the headings.
+    pub(crate) fn print_rows_whole(&self) -> anyhow::Result<()> {
+        self.print_within(None, 1)
+    }
+
+    fn print_within(&self, width: Option<usize>, skip: usize) -> anyhow::Result<()> {
         let lines: Vec<String> = self
             .0
             .lines()
+            .skip(skip)
             .map(|line| shorten(line.trim_end(), width))
             .collect();
         print(&(lines.join("\n") + "\n"))

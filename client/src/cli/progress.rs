@@ -9,6 +9,8 @@ use seedpod_client::{Pod, PodState};
 
 const DONE: &str = "✓ {wide_msg}";
 const NOT_DONE: &str = "✗ {wide_msg}";
+/// With the time for which the pod has been in its state.
+const GOING_ON: &str = "{spinner:.cyan} {elapsed:>4} {wide_msg}";
 
 pub(crate) struct Progress {
     terminal: Option<MultiProgress>,
@@ -16,6 +18,7 @@ pub(crate) struct Progress {
 }
 
 struct Line {
+    state: String,
     shown: String,
     done: bool,
     bar: Option<ProgressBar>,
@@ -36,23 +39,32 @@ impl Progress {
         for pod in pods {
             let name = format!("{}/{}", pod.namespace, pod.name);
             gone.retain(|other| *other != name);
-            // A pod that runs has nothing to say.
-            let text = if pod.message.is_empty() || pod.state == PodState::Running {
+            // A pod that is ready has nothing to say.
+            let text = if pod.message.is_empty() || pod.state == PodState::Ready {
                 format!("{name}: {}", pod.state)
             } else {
                 format!("{name}: {} ({})", pod.state, pod.message)
             };
-            self.line(name, text, pod.state == PodState::Running);
+            self.line(name, pod.state.as_str(), text, pod.state == PodState::Ready);
         }
         gone.sort();
         for name in gone {
             let text = format!("{name}: gone");
-            self.line(name, text, true);
+            self.line(name, "gone", text, true);
         }
     }
 
-    fn line(&mut self, name: String, text: String, done: bool) {
+    /// Says something else without disturbing the lines of the pods.
+    pub(crate) fn note(&self, text: &str) {
+        match &self.terminal {
+            Some(terminal) => terminal.suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    fn line(&mut self, name: String, state: &str, text: String, done: bool) {
         let line = self.pods.entry(name).or_insert_with(|| Line {
+            state: String::new(),
             shown: String::new(),
             done: false,
             bar: self
@@ -66,17 +78,21 @@ impl Progress {
         match &line.bar {
             None => eprintln!("{text}"),
             Some(bar) => {
+                if line.state != state {
+                    bar.reset_elapsed();
+                }
                 if done {
                     bar.disable_steady_tick();
                     bar.set_style(style(DONE));
                 } else {
-                    bar.set_style(style("{spinner:.cyan} {wide_msg}"));
+                    bar.set_style(style(GOING_ON));
                     bar.enable_steady_tick(Duration::from_millis(120));
                 }
                 bar.set_message(text.clone());
                 bar.tick();
             }
         }
+        state.clone_into(&mut line.state);
         line.shown = text;
         line.done = done;
     }

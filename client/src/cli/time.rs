@@ -15,6 +15,17 @@ pub(crate) fn age(time: Option<SystemTime>) -> String {
     )
 }
 
+/// `5m ago`, or `-` when that is not known.
+pub(crate) fn ago(time: Option<SystemTime>) -> String {
+    time.map_or_else(|| "-".to_owned(), |_| age(time) + " ago")
+}
+
+/// In UTC, as `2026-11-24T12:00:00Z`, or with so many digits of the second; `-` when the time is not known.
+pub(crate) fn rfc3339(time: Option<SystemTime>, digits: usize) -> String {
+    time.and_then(|time| jiff::Timestamp::try_from(time).ok())
+        .map_or_else(|| "-".to_owned(), |time| format!("{time:.digits$}"))
+}
+
 /// Two units at most, and the smaller one only while it matters: `90s`, `5m10s`, `47m`, `3h5m`, `2d4h`, `40d`.
 pub(crate) fn short(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -39,6 +50,14 @@ pub(crate) fn short(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_in_utc_and_of_one_width() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_250);
+        assert_eq!(rfc3339(Some(time), 0), "2026-09-21T14:13:20Z");
+        assert_eq!(rfc3339(Some(time), 9), "2026-09-21T14:13:20.250000000Z");
+        assert_eq!(rfc3339(None, 0), "-");
+    }
 
     #[test]
     fn ages_read_like_those_of_kubectl() {

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use seedpod_proto::v1;
 
-use super::mirror;
+use super::{BundleStatus, TrialStatus, mirror};
 use crate::Error;
 
 /// The active revision of a bundle.
@@ -36,6 +36,14 @@ pub struct Bundle {
     pub update_time: Option<SystemTime>,
     /// The pods, ordered by namespace and name.
     pub pods: Vec<BundlePod>,
+    /// What runs of it. `None` in answers to changes.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub status: Option<BundleStatus>,
+    /// The newest revision that was ready as a whole, or was confirmed; 0 when none was.
+    pub last_good_revision: u64,
+    /// How the active revision's trial stands. `None` when it is none.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub trial: Option<TrialStatus>,
 }
 
 /// A pod as a bundle holds it.
@@ -59,6 +67,9 @@ pub struct BundlePod {
     pub revision: u64,
     /// The name of the pod's file in the static pod directory.
     pub file: String,
+    /// The wave, from the annotation `seedpod.dev/wave`: the pods of a wave are started when those of all lower ones are
+    /// ready, and stopped when those of all higher ones have stopped.
+    pub wave: u32,
 }
 
 /// What an injection did, or would do.
@@ -138,6 +149,9 @@ impl From<v1::Bundle> for Bundle {
             create_time: wire.create_time.and_then(|time| time.try_into().ok()),
             update_time: wire.update_time.and_then(|time| time.try_into().ok()),
             pods: wire.pods.into_iter().map(BundlePod::from).collect(),
+            status: wire.status.map(BundleStatus::from),
+            last_good_revision: wire.last_good_revision,
+            trial: wire.trial.map(TrialStatus::from),
         }
     }
 }
@@ -151,6 +165,7 @@ impl From<v1::BundlePod> for BundlePod {
             digest,
             revision,
             file,
+            wave,
         } = wire;
         Self {
             namespace,
@@ -159,6 +174,7 @@ impl From<v1::BundlePod> for BundlePod {
             digest,
             revision,
             file,
+            wave,
         }
     }
 }
@@ -168,17 +184,19 @@ impl TryFrom<v1::InjectPodsResponse> for Injected {
 
     fn try_from(wire: v1::InjectPodsResponse) -> Result<Self, Error> {
         Ok(Self {
-            bundle: wire
-                .bundle
-                .ok_or(Error::Answer {
-                    method: "InjectPods",
-                    field: "bundle",
-                })?
-                .into(),
+            bundle: required(wire.bundle, "InjectPods")?,
             changes: wire.changes.into_iter().map(Change::from).collect(),
             warnings: wire.warnings.into_iter().map(Warning::from).collect(),
         })
     }
+}
+
+/// The bundle that an answer must have.
+pub(crate) fn required(bundle: Option<v1::Bundle>, method: &'static str) -> Result<Bundle, Error> {
+    let field = "bundle";
+    bundle
+        .map(Bundle::from)
+        .ok_or(Error::Answer { method, field })
 }
 
 impl From<v1::PodChange> for Change {

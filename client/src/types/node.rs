@@ -89,6 +89,8 @@ pub struct Kubelet {
     pub state: KubeletState,
     /// Where it was looked for.
     pub root_directory: String,
+    /// Whether it has heard from its API server since it started, as far as can be told.
+    pub sync: KubeletSync,
 }
 
 mirror! {
@@ -98,6 +100,20 @@ mirror! {
         Seen = "Seen",
         /// It does not answer.
         NotSeen = "NotSeen",
+    }
+}
+
+mirror! {
+    /// Whether the kubelet has heard from its API server since it started.
+    KubeletSync for v1::kubelet::Sync, else Unrecognized {
+        /// Each of its sources of pods has reported (or it has no API server): it carries out everything.
+        Synced = "Synced",
+        /// It waits for its API server: it starts new pods, but stops and replaces none by itself.
+        Unsynced = "Unsynced",
+        /// It does not answer on its pods API socket, though there is one.
+        Down = "Down",
+        /// It has no pods API socket, so this is not known.
+        Unknown = "Unknown",
     }
 }
 
@@ -151,6 +167,7 @@ impl From<v1::Node> for Node {
             kubelet: Kubelet {
                 state: KubeletState::from_wire(kubelet.state),
                 root_directory: kubelet.root_directory,
+                sync: KubeletSync::from_wire(kubelet.sync),
             },
             bundle_count: wire.bundle_count,
             pod_count: wire.pod_count,

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use seedpod_proto::v1;
 
-use super::mirror;
+use super::{Container, ContainerState, mirror};
 
 /// A pod of a bundle and what the runtime runs for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +37,39 @@ pub struct Pod {
     pub sandbox_id: String,
     /// The IP addresses. Empty for pods in the host's network.
     pub pod_ips: Vec<String>,
-    /// The containers, ordered as in the manifest.
+    /// The containers: the newest attempt of each, ordered as in the manifest.
     pub containers: Vec<Container>,
+    /// Since when the pod has been in this state, as far as the daemon has seen.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "super::rfc3339", skip_serializing_if = "Option::is_none")
+    )]
+    pub state_time: Option<SystemTime>,
+    /// The pod's wave; see [`BundlePod::wave`](crate::BundlePod::wave).
+    pub wave: u32,
+}
+
+impl Pod {
+    /// The container that most likely keeps the pod from being ready: one that has ended and should not have, else one
+    /// whose probes fail, else one that was started again, else one that does not run yet. `None` when none is at fault.
+    pub fn failing_container(&self) -> Option<&Container> {
+        let first = |fails: &dyn Fn(&Container) -> bool| {
+            self.containers.iter().find(|container| fails(container))
+        };
+        let ended = |container: &Container| {
+            container.state == ContainerState::Exited
+                && (container.exit_code != Some(0) || self.state == PodState::Failed)
+        };
+        first(&|container| ended(container) && container.exit_code != Some(0))
+            .or_else(|| first(&ended))
+            .or_else(|| first(&|container| !container.probe_message.is_empty()))
+            .or_else(|| {
+                first(&|container| !container.ready && container.last_termination.is_some())
+            })
+            .or_else(|| {
+                first(&|container| !container.ready && container.state != ContainerState::Exited)
+            })
+    }
 }
 
 mirror! {
@@ -50,7 +81,7 @@ mirror! {
         Projected = "Projected",
         /// The sandbox is there; not all containers run.
         Starting = "Starting",
-        /// All containers run, or have ended well where they may.
+        /// All containers run, and a startup or readiness probe has not said anything yet.
         Running = "Running",
         /// A container has ended and is not running again yet.
         Failed = "Failed",
@@ -60,52 +91,12 @@ mirror! {
         Removing = "Removing",
         /// The runtime cannot be asked. It does not mean that nothing runs.
         Unknown = "Unknown",
-    }
-}
-
-/// One container of a pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize),
-    serde(rename_all = "camelCase")
-)]
-#[non_exhaustive]
-pub struct Container {
-    /// The name.
-    pub name: String,
-    /// The id.
-    pub id: String,
-    /// What the runtime says of it.
-    pub state: ContainerState,
-    /// How often the kubelet has started it again.
-    pub restart_count: u32,
-    /// The image as in the manifest.
-    pub image: String,
-    /// When it was started.
-    #[cfg_attr(
-        feature = "serde",
-        serde(with = "super::rfc3339", skip_serializing_if = "Option::is_none")
-    )]
-    pub start_time: Option<SystemTime>,
-    /// The exit code. Only for [`ContainerState::Exited`].
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
-    pub exit_code: Option<i32>,
-    /// The runtime's word for why, for example `OOMKilled`. May be empty.
-    pub reason: String,
-}
-
-mirror! {
-    /// What the runtime says of a container.
-    ContainerState for v1::container::State, else Unrecognized {
-        /// Made, not started.
-        Created = "Created",
-        /// Running.
-        Running = "Running",
-        /// Ended.
-        Exited = "Exited",
-        /// The runtime does not know.
-        Unknown = "Unknown",
+        /// All containers run and their probes pass, or have ended well where they may.
+        Ready = "Ready",
+        /// All containers run, and a startup or readiness probe fails.
+        NotReady = "NotReady",
+        /// The kubelet has rejected the pod, or has not made a sandbox for it in time.
+        Refused = "Refused",
     }
 }
 
@@ -124,22 +115,50 @@ impl From<v1::Pod> for Pod {
             sandbox_id: wire.sandbox_id,
             pod_ips: wire.pod_ips,
             containers: wire.containers.into_iter().map(Container::from).collect(),
+            state_time: wire.state_time.and_then(|time| time.try_into().ok()),
+            wave: wire.wave,
         }
     }
 }
 
-impl From<v1::Container> for Container {
-    fn from(wire: v1::Container) -> Self {
-        let state = ContainerState::from_wire(wire.state);
+/// Names a pod.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "camelCase")
+)]
+#[non_exhaustive]
+pub struct PodReference {
+    /// The bundle.
+    pub bundle: String,
+    /// The namespace.
+    pub namespace: String,
+    /// The name as in the manifest.
+    pub name: String,
+}
+
+impl From<&Pod> for PodReference {
+    fn from(pod: &Pod) -> Self {
         Self {
-            name: wire.name,
-            id: wire.id,
-            state,
-            restart_count: wire.restart_count,
-            image: wire.image,
-            start_time: wire.start_time.and_then(|time| time.try_into().ok()),
-            exit_code: (state == ContainerState::Exited).then_some(wire.exit_code),
-            reason: wire.reason,
+            bundle: pod.bundle.clone(),
+            namespace: pod.namespace.clone(),
+            name: pod.name.clone(),
+        }
+    }
+}
+
+impl From<v1::PodReference> for PodReference {
+    fn from(wire: v1::PodReference) -> Self {
+        let v1::PodReference {
+            bundle,
+            namespace,
+            name,
+        } = wire;
+        Self {
+            bundle,
+            namespace,
+            name,
         }
     }
 }

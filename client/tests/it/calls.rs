@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
-use seedpod_client::{ChangeType, Code, Error, FieldValidation, InjectPods, RemoveBundle};
+use seedpod_client::{ChangeType, Code, Error, FieldValidation, InjectPods, RemoveBundle, Trial};
 use seedpod_proto::v1::{self, pod_change::Type};
 
 use crate::fake::{Answer, Fake, Script, always, bad_request, bundle, injected, node, refusal};
@@ -24,7 +24,8 @@ async fn an_injection_is_sent_and_answered_in_full() {
         .validate_only(true)
         .expected_revision(2)
         .request_id("my-id")
-        .field_validation(FieldValidation::Warn);
+        .field_validation(FieldValidation::Warn)
+        .trial(Trial::new(Duration::from_secs(60)).confirmed_explicitly());
 
     let answer = fake
         .client()
@@ -55,6 +56,13 @@ async fn an_injection_is_sent_and_answered_in_full() {
             request_id: "my-id".to_owned(),
             expected_revision: Some(2),
             field_validation: v1::FieldValidation::Warn.into(),
+            trial: Some(v1::Trial {
+                timeout: Some(prost_types::Duration {
+                    seconds: 60,
+                    nanos: 0,
+                }),
+                confirmation: v1::TrialConfirmation::Explicit.into(),
+            }),
         }
     );
 }

@@ -1,6 +1,7 @@
 //! A service whose answers a test writes, over a Unix socket or TLS, on a thread of its own.
 
 mod serve;
+mod stream;
 
 use std::{
     path::PathBuf,
@@ -14,6 +15,7 @@ use tonic::Status;
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 pub(crate) use serve::Tls;
+pub(crate) use stream::{Gone, Step, gate};
 
 /// What the service does with one call.
 pub(crate) enum Answer<R> {
@@ -35,9 +37,21 @@ pub(crate) struct Script {
     pub(crate) list_bundles: Option<Handler<v1::ListBundlesRequest, v1::ListBundlesResponse>>,
     pub(crate) list_pods: Option<Handler<v1::ListPodsRequest, v1::ListPodsResponse>>,
     pub(crate) remove: Option<Handler<v1::RemoveBundleRequest, v1::RemoveBundleResponse>>,
+    pub(crate) watch_pods: Option<Handler<v1::WatchPodsRequest, Vec<Step<v1::WatchPodsResponse>>>>,
+    pub(crate) logs: Option<Handler<v1::GetPodLogsRequest, Vec<Step<v1::GetPodLogsResponse>>>>,
+    pub(crate) events: Option<Handler<v1::WatchEventsRequest, Vec<Step<v1::WatchEventsResponse>>>>,
+    pub(crate) list_revisions: Option<Handler<v1::ListRevisionsRequest, v1::ListRevisionsResponse>>,
+    pub(crate) get_revision: Option<Handler<v1::GetRevisionRequest, v1::Revision>>,
+    pub(crate) rollback: Option<Handler<v1::RollbackBundleRequest, v1::RollbackBundleResponse>>,
+    pub(crate) confirm: Option<Handler<v1::ConfirmRevisionRequest, v1::ConfirmRevisionResponse>>,
     pub(crate) get_node: Option<Handler<v1::GetNodeRequest, v1::Node>>,
     pub(crate) injected: Vec<v1::InjectPodsRequest>,
     pub(crate) removed: Vec<v1::RemoveBundleRequest>,
+    pub(crate) pods_watched: Vec<v1::WatchPodsRequest>,
+    pub(crate) logs_asked: Vec<v1::GetPodLogsRequest>,
+    pub(crate) events_watched: Vec<v1::WatchEventsRequest>,
+    pub(crate) rolled_back: Vec<v1::RollbackBundleRequest>,
+    pub(crate) confirmed: Vec<v1::ConfirmRevisionRequest>,
     /// The method and `grpc-timeout` of each call.
     pub(crate) calls: Vec<(&'static str, Option<String>)>,
 }
@@ -186,6 +200,7 @@ pub(crate) fn bundle(name: &str, revision: u64, pods: &[(&str, &str)]) -> v1::Bu
                 ..Default::default()
             })
             .collect(),
+        ..Default::default()
     }
 }
 
@@ -208,6 +223,32 @@ pub(crate) fn pods(pods: &[v1::Pod]) -> v1::ListPodsResponse {
         pods: pods.to_vec(),
         next_page_token: String::new(),
     }
+}
+
+/// All pods, as the first answer to a watch has them.
+pub(crate) fn whole(pods: &[v1::Pod]) -> Step<v1::WatchPodsResponse> {
+    Step::Send(v1::WatchPodsResponse {
+        whole: true,
+        pods: pods.to_vec(),
+        removed: Vec::new(),
+    })
+}
+
+/// Pods that have changed.
+pub(crate) fn change(pods: &[v1::Pod]) -> Step<v1::WatchPodsResponse> {
+    Step::Send(v1::WatchPodsResponse {
+        whole: false,
+        pods: pods.to_vec(),
+        removed: Vec::new(),
+    })
+}
+
+/// A watch that stays open after these steps.
+pub(crate) fn watch(
+    mut steps: Vec<Step<v1::WatchPodsResponse>>,
+) -> Option<Handler<v1::WatchPodsRequest, Vec<Step<v1::WatchPodsResponse>>>> {
+    steps.push(Step::Stay(None));
+    always(steps)
 }
 
 pub(crate) fn injected(
@@ -247,6 +288,7 @@ pub(crate) fn node() -> v1::Node {
         kubelet: Some(v1::Kubelet {
             state: v1::kubelet::State::Seen.into(),
             root_directory: "/var/lib/kubelet".to_owned(),
+            sync: v1::kubelet::Sync::Synced.into(),
         }),
         bundle_count: 2,
         pod_count: 7,

@@ -12,7 +12,7 @@ pub(crate) fn seedpod(args: &[&str]) -> assert_cmd::Command {
     assert_cmd::Command::from_std(command(args))
 }
 
-fn command(args: &[&str]) -> Command {
+pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(cargo_bin!("seedpod"));
     command.env_clear().env("HOME", "/nonexistent").args(args);
     command
@@ -163,10 +163,12 @@ fn versions_of_both_sides_are_shown_and_a_missing_node_is_no_failure() {
 #[test]
 fn completion_scripts_know_the_verbs() {
     for shell in ["bash", "zsh", "fish"] {
-        seedpod(&["completion", shell])
-            .assert()
-            .success()
-            .stdout(contains("inject"));
+        seedpod(&["completion", shell]).assert().success().stdout(
+            contains("inject")
+                .and(contains("logs"))
+                .and(contains("rollback"))
+                .and(contains("manual-confirm")),
+        );
     }
 }
 
@@ -177,6 +179,14 @@ fn every_help_text_is_there_and_fits_100_columns() {
         &["inject", "--help"],
         &["get", "--help"],
         &["get", "pods", "--help"],
+        &["describe", "--help"],
+        &["describe", "pod", "--help"],
+        &["logs", "--help"],
+        &["events", "--help"],
+        &["history", "--help"],
+        &["diff", "--help"],
+        &["rollback", "--help"],
+        &["confirm", "--help"],
         &["remove", "--help"],
         &["lint", "--help"],
         &["pki", "--help"],
@@ -195,7 +205,12 @@ fn every_help_text_is_there_and_fits_100_columns() {
     seedpod(&["--help"])
         .assert()
         .stdout(contains("Exit codes:"));
-    seedpod(&["inject", "--help"])
-        .assert()
-        .stdout(contains("Examples:"));
+    for verb in [
+        "inject", "get", "describe", "logs", "events", "history", "diff", "rollback", "confirm",
+        "remove",
+    ] {
+        seedpod(&[verb, "--help"])
+            .assert()
+            .stdout(contains("Examples:"));
+    }
 }

@@ -1,6 +1,6 @@
 //! `seedpod get` and `seedpod remove`.
 
-use predicates::str::contains;
+use predicates::{prelude::PredicateBooleanExt as _, str::contains};
 use seedpod_proto::v1::{self, PodState as State};
 
 use crate::{
@@ -22,11 +22,12 @@ fn script() -> Script {
         exit_code: 1,
         ..Default::default()
     }];
-    let mut running = pod("a", "uid-a", State::Running, "");
+    let mut running = pod("a", "uid-a", State::Ready, "");
     running.running_revision = 3;
     running.containers = vec![v1::Container {
         name: "c".to_owned(),
         state: v1::container::State::Running.into(),
+        ready: true,
         ..Default::default()
     }];
     Script {
@@ -71,19 +72,20 @@ fn pods_are_listed_in_columns() {
             "BUNDLE",
             "NAMESPACE",
             "NAME",
-            "READY",
             "STATE",
+            "SINCE",
+            "READY",
             "RESTARTS",
-            "REVISION"
+            "REV"
         ]
     );
     assert_eq!(
         words[1],
-        ["web", "kube-system", "a", "1/1", "Running", "0", "3"]
+        ["web", "kube-system", "a", "Ready", "-", "1/1", "0", "3"]
     );
     assert_eq!(
         words[2],
-        ["web", "kube-system", "b", "0/1", "Failed", "2", "3"]
+        ["web", "kube-system", "b", "Failed", "-", "0/1", "2", "3"]
     );
     let wide = stdout(
         &ask(&fake, &["get", "pods", "-o", "wide"])
@@ -92,7 +94,7 @@ fn pods_are_listed_in_columns() {
     );
     assert!(
         wide.ends_with(
-            "uid-b   container c exited with code 1
+            "uid-b  container c exited with code 1
 "
         ),
         "{wide}"
@@ -102,17 +104,88 @@ fn pods_are_listed_in_columns() {
 
 #[test]
 fn bundles_are_listed_in_columns() {
-    let fake = Fake::start(script());
-    let text = stdout(&ask(&fake, &["get", "bundles"]).success());
+    let mut web = bundle("web", 3, &[("a", "uid-a"), ("b", "uid-b")]);
+    web.last_good_revision = 2;
+    web.status = Some(v1::BundleStatus {
+        state: v1::BundleState::Failed.into(),
+        message: "kube-system/b has failed.".to_owned(),
+        ready_pods: 1,
+        ..Default::default()
+    });
+    web.trial = Some(v1::TrialStatus {
+        state: v1::trial_status::State::Pending.into(),
+        remaining: Some(prost_types::Duration {
+            seconds: 42,
+            nanos: 0,
+        }),
+        ..Default::default()
+    });
+    let mut script = script();
+    script.list_bundles = always(v1::ListBundlesResponse {
+        bundles: vec![web],
+        next_page_token: String::new(),
+    });
+    let fake = Fake::start(script);
+    let assert = ask(&fake, &["get", "bundles"]).success();
+    assert_eq!(
+        stderr(&assert),
+        "web is Failed: kube-system/b has failed.\n"
+    );
+    let text = stdout(&assert);
     let words: Vec<Vec<&str>> = text
         .lines()
         .map(|line| line.split_whitespace().collect())
         .collect();
-    assert_eq!(words[0], ["NAME", "REVISION", "PODS", "UPDATED", "AGE"]);
-    assert_eq!(words[1][..3], ["web", "3", "2"]);
-    ask(&fake, &["get", "bundle", "web", "-o", "wide"])
+    assert_eq!(
+        words[0],
+        [
+            "NAME", "STATE", "READY", "REVISION", "TRIAL", "UPDATED", "AGE"
+        ]
+    );
+    assert_eq!(words[1][..6], ["web", "Failed", "1/2", "3", "42s", "left"]);
+    ask(&fake, &["get", "bundles", "-o", "wide"])
         .success()
-        .stdout(contains("sha256:00"));
+        .stderr("")
+        .stdout(contains("sha256:00").and(contains("kube-system/b has failed.")));
+}
+
+/// What a node with 50 pods has: long names, restarts, and a pod that is being replaced.
+fn fifty() -> Vec<v1::Pod> {
+    let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(4000);
+    (0..50)
+        .map(|index| {
+            let name = format!("kube-controller-mana{index:03}");
+            let mut pod = pod(&name, "uid", State::Replacing, "the old pod is stopping");
+            pod.bundle = "control-plane".to_owned();
+            pod.revision = 12;
+            pod.running_revision = 11;
+            pod.state_time = Some(hour_ago.into());
+            pod.containers = vec![v1::Container {
+                state: v1::container::State::Running.into(),
+                restart_count: 12,
+                start_time: Some(hour_ago.into()),
+                ..Default::default()
+            }];
+            pod
+        })
+        .collect()
+}
+
+#[test]
+fn fifty_pods_read_well_in_100_columns() {
+    let fake = Fake::start(Script {
+        list_pods: always(pods(&fifty())),
+        ..Script::default()
+    });
+    let text = stdout(&ask(&fake, &["get", "pods"]).success());
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 51);
+    assert_eq!(
+        lines[1],
+        "control-plane  kube-system  kube-controller-mana000  Replacing  66m    0/1    12 (66m ago)  11→12"
+    );
+    let widest = lines.iter().map(|line| line.chars().count()).max();
+    assert!(widest <= Some(100), "{widest:?}");
 }
 
 #[test]

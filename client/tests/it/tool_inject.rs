@@ -6,7 +6,9 @@ use predicates::{prelude::PredicateBooleanExt as _, str::contains};
 use seedpod_proto::v1::{self, PodState as State, pod_change::Type};
 
 use crate::{
-    fake::{Answer, Fake, Script, always, bad_request, bundle, each, injected, pod, pods},
+    fake::{
+        Answer, Fake, Script, always, bad_request, bundle, change, injected, pod, watch, whole,
+    },
     tool::{ask, seedpod, stderr, stdout},
 };
 
@@ -151,13 +153,13 @@ fn a_dry_run_shows_the_diff_and_changes_nothing() {
 }
 
 #[test]
-fn waiting_ends_when_the_pods_run() {
+fn waiting_ends_when_the_pods_are_ready() {
     let fake = Fake::start(Script {
         inject: always(reply()),
         get_bundle: always(bundle("web", 3, &[("a", "uid-a")])),
-        list_pods: each(vec![
-            pods(&[pod("a", "uid-a", State::Starting, "pulls the image")]),
-            pods(&[pod("a", "uid-a", State::Running, "")]),
+        watch_pods: watch(vec![
+            whole(&[pod("a", "uid-a", State::Starting, "pulls the image")]),
+            change(&[pod("a", "uid-a", State::Ready, "")]),
         ]),
         ..Script::default()
     });
@@ -165,7 +167,7 @@ fn waiting_ends_when_the_pods_run() {
     let assert = ask(&fake, &["inject", "web", "-f", &file, "--wait"]).success();
     assert_eq!(
         stderr(&assert),
-        "kube-system/a: Starting (pulls the image)\nkube-system/a: Running\n1 pod of bundle web running\n"
+        "kube-system/a: Starting (pulls the image)\nkube-system/a: Ready\n1 pod of bundle web ready\n"
     );
 }
 
@@ -174,12 +176,12 @@ fn waiting_in_vain_exits_with_3_and_names_the_pod() {
     let fake = Fake::start(Script {
         inject: always(reply()),
         get_bundle: always(bundle("web", 3, &[("a", "uid-a")])),
-        list_pods: always(pods(&[pod(
+        watch_pods: watch(vec![whole(&[pod(
             "a",
             "uid-a",
             State::Starting,
             "pulls the image",
-        )])),
+        )])]),
         ..Script::default()
     });
     let file = format!("{}/a.yaml", folder(&fake));
@@ -199,10 +201,10 @@ fn several_pods_that_were_waited_for_in_vain_get_a_line_each() {
     let fake = Fake::start(Script {
         inject: always(reply()),
         get_bundle: always(bundle("web", 3, &[("a", "uid-a"), ("b", "uid-b")])),
-        list_pods: always(pods(&[
+        watch_pods: watch(vec![whole(&[
             pod("a", "uid-a", State::Starting, "pulls the image"),
             pod("b", "uid-b", State::Committed, ""),
-        ])),
+        ])]),
         ..Script::default()
     });
     let file = format!("{}/a.yaml", folder(&fake));

@@ -46,17 +46,12 @@ impl Node {
         if self.process(KUBE_APISERVER).is_some() {
             bail!("the API server of {} runs already", self.dir().display());
         }
-        let [port, client_port, peer_port] = free_ports()?;
-        let state = ApiServerState {
-            port,
-            etcd_ports: [client_port, peer_port],
-        };
+        let state = self.plan_api_server()?;
         let folder = self.layout.control_plane();
-        write_pki(&folder, &self.name(), port)?;
 
         let start = Instant::now();
         self.launch(ETCD, &etcd, etcd_arguments(&folder, &state))?;
-        let client = HttpClient::plain(client_port);
+        let client = HttpClient::plain(state.etcd_ports[0]);
         self.wait_serving(ETCD, || {
             client
                 .get("/health")
@@ -70,19 +65,33 @@ impl Node {
             &kube_apiserver,
             api_server_arguments(&folder, &state),
         )?;
-        let client = self.administrator(port)?;
+        let client = self.administrator(state.port)?;
         self.wait_serving(KUBE_APISERVER, || {
             client.get("/readyz").is_ok_and(|it| it.status == 200)
         })?;
         let kube_apiserver = start.elapsed();
-        self.record(|record| record.api_server = Some(state))?;
         Ok(ApiServerStart {
             etcd: etcd_time,
             kube_apiserver,
         })
     }
 
-    /// The node's own API server, once it was started.
+    /// Settles the addresses and certificates of the API server, unless that is done, and starts nothing.
+    pub(super) fn plan_api_server(&self) -> Result<ApiServerState> {
+        if let Some(state) = self.state().api_server {
+            return Ok(state);
+        }
+        let [port, client_port, peer_port] = free_ports()?;
+        let state = ApiServerState {
+            port,
+            etcd_ports: [client_port, peer_port],
+        };
+        write_pki(&self.layout.control_plane(), &self.name(), port)?;
+        self.record(|record| record.api_server = Some(state.clone()))?;
+        Ok(state)
+    }
+
+    /// The node's own API server, once it was started or a kubelet was bound to it.
     ///
     /// # Errors
     /// Fails when there is none.
@@ -98,7 +107,7 @@ impl Node {
         })
     }
 
-    fn administrator(&self, port: u16) -> Result<HttpClient> {
+    pub(super) fn administrator(&self, port: u16) -> Result<HttpClient> {
         let [ca, certificate, key] =
             ["ca.crt", "admin.crt", "admin.key"].map(|name| self.layout.control_plane().join(name));
         HttpClient::mutual_tls(port, &ca, &certificate, &key)
@@ -106,17 +115,18 @@ impl Node {
 
     /// Restarts the kubelet with a kubeconfig for the node's API server, where it registers itself.
     ///
+    /// If that does not run, the kubelet is unsynced until it does.
+    ///
     /// # Errors
-    /// Fails when no API server was started, or when the kubelet does not start.
+    /// Fails when the kubelet does not start.
     pub fn bind_kubelet(&self) -> Result<()> {
-        if self.state().api_server.is_none() {
-            bail!("start the API server first");
-        }
+        self.plan_api_server()?;
         self.record(|state| state.kubelet_uses_api_server = true)?;
         self.restart_kubelet()
     }
 
-    /// Kills etcd and kube-apiserver with SIGKILL and removes their data.
+    /// Kills etcd and kube-apiserver with SIGKILL and removes their data. Their addresses and certificates
+    /// stay, so that a kubelet that is bound to them can be restarted, and is unsynced then.
     ///
     /// # Errors
     /// Fails when one of them does not end.
@@ -130,14 +140,13 @@ impl Node {
             state
                 .processes
                 .retain(|name, _| ![KUBE_APISERVER, ETCD].contains(&name.as_str()));
-            state.api_server = None;
         })?;
-        let folder = self.layout.control_plane();
+        let folder = self.layout.control_plane().join("etcd");
         fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))
     }
 }
 
-fn etcd_arguments(folder: &Path, state: &ApiServerState) -> Vec<String> {
+pub(super) fn etcd_arguments(folder: &Path, state: &ApiServerState) -> Vec<String> {
     let [client, peer] = state
         .etcd_ports
         .map(|port| format!("http://127.0.0.1:{port}"));
@@ -152,7 +161,7 @@ fn etcd_arguments(folder: &Path, state: &ApiServerState) -> Vec<String> {
     ]
 }
 
-fn api_server_arguments(folder: &Path, state: &ApiServerState) -> Vec<String> {
+pub(super) fn api_server_arguments(folder: &Path, state: &ApiServerState) -> Vec<String> {
     let file = |name: &str| folder.join(name).display().to_string();
     vec![
         format!("--etcd-servers=http://127.0.0.1:{}", state.etcd_ports[0]),
@@ -196,6 +205,11 @@ fn write_pki(folder: &Path, node: &str, port: u16) -> Result<()> {
         &Request::client(&node_name, "system:nodes"),
     )?;
     write_kubeconfig(folder, "kubelet", &kubelet, port)?;
+    for component in ["kube-controller-manager", "kube-scheduler"] {
+        let request = Request::user(&format!("system:{component}"));
+        let identity = authority.issue(folder, component, &request)?;
+        write_kubeconfig(folder, component, &identity, port)?;
+    }
     let admin = authority.issue(folder, "admin", &Request::client("admin", "system:masters"))?;
     write_kubeconfig(folder, "admin", &admin, port)
 }

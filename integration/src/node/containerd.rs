@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use rustix::fs::statfs;
@@ -46,6 +47,25 @@ impl Node {
             ctr.import(&folder.join(file))?;
         }
         Ok(())
+    }
+
+    /// Packs and imports one of the images that only some nodes need, such as [`images::AGNHOST`], unless
+    /// the node has it.
+    ///
+    /// # Errors
+    /// Fails when the image is none of the rig's, or when its program can't be built.
+    pub fn ensure_image(&self, reference: &str) -> Result<()> {
+        // Two at once would write one file.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let ctr = self.ctr()?;
+        if ctr.has_image(reference)? {
+            return Ok(());
+        }
+        let file = self.layout.images().join("optional.tar");
+        images::write_optional(reference, &file)?;
+        ctr.import(&file)?;
+        fs::remove_file(&file).with_context(|| format!("remove {}", file.display()))
     }
 
     fn containerd_config(&self) -> Result<String> {

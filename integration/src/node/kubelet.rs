@@ -1,15 +1,23 @@
 //! The kubelet: configuration, start, restart.
 
 use std::fs;
+use std::path::Path;
 
-use anyhow::{Context, Result};
-use serde_json::json;
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
 
 use super::{KUBELET, Node};
+use crate::cargo::workspace_binary;
 
 impl Node {
-    /// Starts the kubelet and waits until it says that it is healthy.
-    pub(super) fn start_kubelet(&self) -> Result<()> {
+    /// Starts the kubelet, which must not run, and waits until it says that it is healthy.
+    ///
+    /// # Errors
+    /// Fails when it runs already, or does not start.
+    pub fn start_kubelet(&self) -> Result<()> {
+        if let Some(process) = self.process(KUBELET) {
+            bail!("the kubelet runs already, with pid {}", process.pid);
+        }
         let root = self.kubelet_root();
         fs::create_dir_all(&root).with_context(|| format!("make {}", root.display()))?;
         let config = self.layout.kubelet_config();
@@ -57,9 +65,24 @@ impl Node {
         self.start_kubelet()
     }
 
-    fn kubelet_config(&self) -> serde_json::Value {
+    /// A command that restarts the kubelet, for whoever may do so: what `systemctl restart kubelet` is elsewhere.
+    ///
+    /// # Errors
+    /// Fails when the rig's own program can't be built.
+    pub fn kubelet_restart_command(&self) -> Result<Vec<String>> {
+        let program = workspace_binary("seedpod-integration", "seedpod-rig")?;
+        let words = [
+            &program,
+            Path::new("kubelet"),
+            Path::new("restart"),
+            self.dir(),
+        ];
+        Ok(words.map(|word| word.display().to_string()).to_vec())
+    }
+
+    fn kubelet_config(&self) -> Value {
         let state = self.state();
-        json!({
+        let mut config = json!({
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
             "address": "127.0.0.1",
@@ -87,6 +110,10 @@ impl Node {
             },
             "imageGCHighThresholdPercent": 100,
             "imageGCLowThresholdPercent": 99,
-        })
+        });
+        if let Some(keys) = config.as_object_mut() {
+            keys.extend(state.kubelet_config);
+        }
+        config
     }
 }

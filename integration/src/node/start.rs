@@ -70,13 +70,32 @@ impl Node {
         Ok(healthy.then_some(node))
     }
 
+    /// The node of a folder that was started since the last boot, whatever of it runs now.
+    ///
+    /// # Errors
+    /// Fails when there is none.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let layout = Layout::of(dir)?;
+        let state = State::read(&layout.state_file())
+            .with_context(|| format!("no node in {}", dir.display()))?;
+        if state.boot_id != boot_id()? {
+            bail!("the node in {} ended with the last boot", dir.display());
+        }
+        Ok(Self {
+            cgroup: Cgroup::new(layout.cgroup())?,
+            layout,
+            state: Mutex::new(state),
+            guard: None,
+        })
+    }
+
     fn check_same(&self, options: &NodeOptions) -> Result<()> {
         let state = self.state();
         let other_name = options
             .name
             .as_ref()
             .is_some_and(|name| *name != state.node_name);
-        if other_name || options.api_server != state.kubelet_uses_api_server {
+        if other_name || options.binds_kubelet() != state.kubelet_uses_api_server {
             bail!(
                 "{} runs already, as node {} {} an API server; stop it first",
                 self.dir().display(),
@@ -124,7 +143,8 @@ impl Node {
             kubelet_read_only_port,
             tools,
             processes: BTreeMap::new(),
-            kubelet_uses_api_server: options.api_server,
+            kubelet_uses_api_server: options.binds_kubelet(),
+            kubelet_config: options.kubelet_config.clone(),
             api_server: None,
         };
         state.write(&layout.state_file())?;
@@ -142,6 +162,9 @@ impl Node {
         self.import_images()?;
         if options.api_server {
             self.start_api_server()?;
+        }
+        if options.unsynced {
+            self.plan_api_server()?;
         }
         self.start_kubelet()
     }

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use seedpod_integration::{Node, NodeOptions, images};
+use seedpod_integration::{Node, NodeOptions, images, wait_for};
 use serde_json::{Value, json};
 
 /// What a test waits at most for something that takes a fraction of a second on an idle machine.
@@ -63,6 +63,30 @@ pub(crate) fn place(node: &Node, pod: &Value) -> std::path::PathBuf {
     write(&staged, pod);
     fs::rename(&staged, &target).expect("rename the manifest");
     target
+}
+
+/// What the kubelet says of the first container of a static pod.
+pub(crate) fn kubelets_word(node: &Node, pod: &str) -> Option<Value> {
+    let pods: Value = serde_json::from_str(&node.kubelet().get("/pods").ok()?.body).ok()?;
+    let full = format!("{pod}-{}", node.name());
+    let items = pods["items"].as_array()?;
+    let pod = items.iter().find(|it| it["metadata"]["name"] == full)?;
+    Some(pod["status"]["containerStatuses"][0].clone()).filter(|word| !word.is_null())
+}
+
+/// Waits until the kubelet says what is waited for of the first container of a static pod, and returns it.
+pub(crate) fn wait_kubelet(
+    node: &Node,
+    pod: &str,
+    what: &str,
+    holds: impl Fn(&Value) -> bool,
+) -> Value {
+    let mut last = None;
+    wait_for(LIMIT, &format!("{pod} is {what}"), || {
+        last = kubelets_word(node, pod);
+        last.clone().filter(&holds)
+    })
+    .unwrap_or_else(|error| panic!("{error}: {last:?}"))
 }
 
 fn write(file: &Path, pod: &Value) {

@@ -13,6 +13,7 @@ use seedpod_integration::{
 };
 use serde_json::{Map, Value};
 
+use crate::pods::{Asks, Probed};
 use crate::rig::{LIMIT, node, pod, unique};
 
 /// Drives the SDK. Tests are plain functions, since all else that they call blocks.
@@ -100,6 +101,12 @@ impl<'node> Scene<'node> {
     /// A pod of this scene that prints a line.
     pub(crate) fn pod(&self, name: &str, line: &str) -> Value {
         pod(&self.name(name), line)
+    }
+
+    /// A pod of this scene whose probe fails and passes on command.
+    #[allow(dead_code, reason = "the tests that need it come one after another")]
+    pub(crate) fn probed(&self, name: &str, asks: Asks) -> Probed {
+        Probed::new(self.node, &self.name(name), asks)
     }
 
     /// The file of a pod of this scene.

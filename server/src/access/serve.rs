@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     config::Limits,
-    grpc::{admit::Admit, authorize::Authorize, deadline::Deadline},
+    grpc::{admit::Admit, authorize::Authorize, deadline::Deadline, streams::Streams},
     metrics::Metrics,
 };
 
@@ -94,6 +94,7 @@ pub(crate) async fn serve(
         .layer(Authorize)
         .layer(Admit::new(limits))
         .layer(Deadline(limits.request_timeout))
+        .layer(Streams::new(limits, stop.clone()))
         .add_routes(routes)
         .serve_with_incoming_shutdown(
             ReceiverStream::new(connections).map(Ok::<Connection, std::io::Error>),

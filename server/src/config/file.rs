@@ -74,6 +74,8 @@ struct LimitsSection {
     request_timeout: Option<PositiveDuration>,
     max_requests: Option<Count<1, 1024>>,
     max_requests_per_client: Option<Count<1, 1024>>,
+    max_streams: Option<Count<1, 10_000>>,
+    max_streams_per_client: Option<Count<1, 10_000>>,
     max_connections: Option<Count<1, 10_000>>,
     max_connections_per_client: Option<Count<1, 10_000>>,
     max_connection_age: Option<PositiveDuration>,
@@ -302,6 +304,10 @@ impl LimitsSection {
             max_requests_per_client: self
                 .max_requests_per_client
                 .map_or(default.max_requests_per_client, Count::size),
+            max_streams: self.max_streams.map_or(default.max_streams, Count::size),
+            max_streams_per_client: self
+                .max_streams_per_client
+                .map_or(default.max_streams_per_client, Count::size),
             max_connections: self
                 .max_connections
                 .map_or(default.max_connections, Count::size),

@@ -150,7 +150,13 @@ impl SimDisk {
                     0 => content.durable.clone().unwrap_or_default(),
                     1 => content.now.clone(),
                     2 if content.durable.as_ref() == Some(&content.now) => content.now.clone(),
-                    2 => content.now[..content.now.len() / 2].to_vec(),
+                    2 => {
+                        // What was synced stays, as long as it was only added to.
+                        let synced = content.durable.as_ref();
+                        let kept = synced.filter(|synced| content.now.starts_with(synced));
+                        let kept = kept.map_or(0, Vec::len);
+                        content.now[..kept + (content.now.len() - kept) / 2].to_vec()
+                    }
                     _ => content
                         .durable
                         .clone()
@@ -219,9 +225,17 @@ struct SimFile {
 impl OpenFile for SimFile {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut inner = self.disk.lock();
-        inner.change()?;
-        inner.inodes[self.inode].now.extend_from_slice(bytes);
-        Ok(())
+        let outcome = inner.change();
+        // A disk that becomes full takes what still fits.
+        let taken = match &outcome {
+            Ok(()) => bytes.len(),
+            Err(_) if inner.dead => 0,
+            Err(_) => bytes.len() / 2,
+        };
+        inner.inodes[self.inode]
+            .now
+            .extend_from_slice(&bytes[..taken]);
+        outcome
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -261,6 +275,16 @@ impl FileSystem for SimDisk {
         inner.inodes.push(Content::default());
         let inode = inner.inodes.len() - 1;
         inner.rename_now(NameChange::Link(path.to_owned(), inode));
+        Ok(Box::new(SimFile {
+            disk: self.clone(),
+            inode,
+        }))
+    }
+
+    fn append(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
+        let inner = self.lock();
+        inner.alive()?;
+        let inode = *inner.now.files.get(path).ok_or(io::ErrorKind::NotFound)?;
         Ok(Box::new(SimFile {
             disk: self.clone(),
             inode,
@@ -329,6 +353,12 @@ impl FileSystem for SimDisk {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         Ok(bytes)
+    }
+
+    fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let bytes = self.read(path, u64::MAX)?;
+        let from = usize::try_from(offset).map_or(bytes.len(), |offset| offset.min(bytes.len()));
+        Ok(bytes[from..bytes.len().min(from + length)].to_vec())
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {

@@ -62,6 +62,14 @@ reasons! {
     RequestIdReused = "REQUEST_ID_REUSED" => AlreadyExists,
     /// The call needs to know what runs, and there is no runtime to ask.
     RuntimeNotConfigured = "RUNTIME_NOT_CONFIGURED" => FailedPrecondition,
+    /// The events asked for are older than those that are left.
+    EventsGone = "EVENTS_GONE" => OutOfRange,
+    /// No event has the number yet after which events are asked for.
+    SequenceNotReached = "SEQUENCE_NOT_REACHED" => OutOfRange,
+    /// The event log cannot be opened. It is tried again.
+    EventsUnavailable = "EVENTS_UNAVAILABLE" => Unavailable,
+    /// Some events are on a part of the disk that cannot be read.
+    EventsUnreadable = "EVENTS_UNREADABLE" => DataLoss,
     Busy = "BUSY" => Unavailable,
     ShuttingDown = "SHUTTING_DOWN" => Unavailable,
     DiskFull = "DISK_FULL" => ResourceExhausted,
@@ -139,13 +147,16 @@ mod tests {
         for reason in seedpod_manifest::Reason::ALL {
             assert!(has(reason.as_str()), "docs/errors.md lacks {reason}");
         }
-        // Those of `authorize`, `admit`, `deadline` and of the projection, which have no list of their own.
+        // Those of `authorize`, `admit`, `deadline`, `streams` of the projection and of the event log, which have no list of their own.
         let others = [
             "UNAUTHENTICATED",
             "LOCAL_USER_NOT_ALLOWED",
             "ROLE_REQUIRED",
             "REQUEST_TIMEOUT",
             "TOO_MANY_REQUESTS",
+            "TOO_MANY_STREAMS",
+            "EVENTS_NOT_WRITTEN",
+            "EVENTS_DAMAGED",
             "DRIFT",
         ];
         for (name, _) in &documented {

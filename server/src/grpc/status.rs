@@ -10,6 +10,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 use super::reason::Reason;
 use crate::{
     error::chain,
+    events::WatchError,
     node::{ChangeError, InjectError, RemoveError},
 };
 
@@ -236,6 +237,40 @@ pub(super) fn internal(what: &str) -> Status {
     .into()
 }
 
+/// Why events are not sent, or no longer.
+pub(super) fn watch_events(error: &WatchError) -> Status {
+    let message = chain(error);
+    match error {
+        WatchError::Gone { after, oldest } => Fault::new(
+            Reason::EventsGone,
+            format!("{message}; begin again without after_sequence, or at {}", oldest - 1),
+        )
+        .meta("after_sequence", after)
+        .meta("oldest_sequence", oldest),
+        WatchError::NotReached { after, newest } => Fault::new(
+            Reason::SequenceNotReached,
+            format!(
+                "{message}; it is of another node or of an earlier state directory: begin again without after_sequence"
+            ),
+        )
+        .meta("after_sequence", after)
+        .meta("newest_sequence", newest),
+        WatchError::NotOpen(_) => Fault::new(
+            Reason::EventsUnavailable,
+            format!("{message}; look at the disk of the state directory"),
+        )
+        .retry_after(RESTART),
+        WatchError::Unreadable { from, to, .. } => Fault::new(
+            Reason::EventsUnreadable,
+            format!("{message}; look at the disk, or go on without them after {to}"),
+        )
+        .meta("after_sequence", &(from - 1))
+        .meta("unreadable_until", to),
+        WatchError::Ended => return shutting_down(),
+    }
+    .into()
+}
+
 const BUNDLE: &str = "seedpod.dev/Bundle";
 const POD: &str = "seedpod.dev/Pod";
 const FILE: &str = "seedpod.dev/StaticPodFile";
@@ -315,6 +350,14 @@ fn stale(bundle: &BundleName, expected: u64, actual: u64) -> Status {
         .into()
 }
 
+/// The daemon is on its way out.
+pub(super) fn shutting_down() -> Status {
+    let message = "the daemon is shutting down; try again when it is back";
+    Fault::new(Reason::ShuttingDown, message)
+        .retry_after(RESTART)
+        .into()
+}
+
 fn change(error: &ChangeError) -> Status {
     let failed = |reason, remedy: &str, source: &io::Error| {
         let message = format!("{}; nothing has changed; {remedy}", chain(error));
@@ -325,10 +368,7 @@ fn change(error: &ChangeError) -> Status {
             let message = "too many changes are waiting on this node; try again in a moment";
             Fault::new(Reason::Busy, message).retry_after(*retry_after)
         }
-        ChangeError::ShuttingDown => {
-            let message = "the daemon is shutting down; try again when it is back";
-            Fault::new(Reason::ShuttingDown, message).retry_after(RESTART)
-        }
+        ChangeError::ShuttingDown => return shutting_down(),
         ChangeError::DiskFull(source) => {
             let remedy = "make room on its file system (GetNode tells the path) and try again";
             failed(Reason::DiskFull, remedy, source)

@@ -22,7 +22,7 @@ use super::{
     Published, RemoveError, RequestId, State, follow, plan, trial,
 };
 use crate::{
-    events::EventSink,
+    events::{self, EventSink},
     fs::{self, FileSystem},
     kubelet::KubeletWatch,
     metrics::Metrics,
@@ -126,7 +126,13 @@ pub(crate) fn start<R: Runtime>(
     let state = Arc::new(store.state());
     let id = Arc::new(store.id().clone());
     make_static_pod_directory(&*fs, &settings.directory, &state)?;
-    let events = EventSink::default();
+    let (events, event_log, writing) = events::start(
+        Arc::clone(&fs),
+        state_directory.join("events"),
+        rules.max_events,
+        &state,
+        shutdown.clone(),
+    );
 
     let (publish_state, state) = watch::channel(state);
     let (publish_problems, store_problems) = watch::channel(Vec::new());
@@ -136,6 +142,7 @@ pub(crate) fn start<R: Runtime>(
     let node = settings.node.clone();
     let (projection, projecting) = projection::start(
         settings,
+        rules.wave_timeout,
         projection::Inlets {
             state: state.clone(),
             statuses: statuses.clone(),
@@ -199,6 +206,7 @@ pub(crate) fn start<R: Runtime>(
         readiness,
         kubelet,
         statuses,
+        event_log,
     };
     Ok((
         NodeHandle {
@@ -206,9 +214,11 @@ pub(crate) fn start<R: Runtime>(
             published,
             directory,
             id,
-            events,
+            events: events.passive(),
         },
-        vec![acting, projecting, observing, probing, following, on_trial],
+        vec![
+            acting, projecting, observing, probing, following, on_trial, writing,
+        ],
     ))
 }
 

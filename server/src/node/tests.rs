@@ -24,7 +24,9 @@ use super::{
     Rules, Setup, actor::StartError, start,
 };
 use crate::{
+    config::KubeletRestart,
     fs::{Disk, FileSystem},
+    kubelet,
     metrics::Metrics,
     projection::Settings,
     runtime_cri::{
@@ -108,6 +110,8 @@ struct Harness {
     folder: tempfile::TempDir,
     runtime: Option<Played>,
     repair_drift: bool,
+    kubelet: tokio::sync::watch::Sender<Arc<kubelet::KubeletView>>,
+    kubelet_restart: Option<KubeletRestart>,
     node: Option<(NodeHandle, Vec<JoinHandle<()>>, CancellationToken)>,
 }
 
@@ -119,6 +123,8 @@ impl Harness {
             folder,
             runtime,
             repair_drift: true,
+            kubelet: kubelet::played(kubelet::Sync::Synced).0,
+            kubelet_restart: None,
             node: None,
         };
         harness.start().expect("a fresh node starts");
@@ -145,7 +151,7 @@ impl Harness {
             node: "node-1".parse().expect("a valid name"),
             nudge_for: Duration::from_secs(60),
             repair_drift: self.repair_drift,
-            kubelet_restart: None,
+            kubelet_restart: self.kubelet_restart.clone(),
         };
         let metrics = Metrics::default();
         let disk: Arc<dyn FileSystem> = Arc::new(Disk::new(metrics.clone()));
@@ -154,11 +160,17 @@ impl Harness {
             state_directory: self.folder.path().join("state"),
             projection: settings,
             runtime: self.runtime.clone(),
-            kubelet: crate::kubelet::unknown(),
+            kubelet: self.kubelet_watch(),
             rules: Rules::default(),
             metrics,
         };
         start(setup, shutdown.clone())
+    }
+
+    fn kubelet_watch(&self) -> kubelet::KubeletWatch {
+        let mut watch = self.kubelet.subscribe();
+        watch.mark_changed();
+        watch
     }
 
     async fn stop(&mut self) {

@@ -1,4 +1,10 @@
 //! What is demanded, what was done about it, and what is to be done next. Pure: time and the world come as arguments.
+//!
+//! `entry` is one file name of ours; `waves` tells whose turn it is, `kubelet` what a kubelet does not do of itself.
+
+mod entry;
+mod kubelet;
+mod waves;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,54 +12,54 @@ use std::{
     time::{Duration, Instant},
 };
 
-use seedpod_manifest::{BundleName, Digest, HostPort, NodeName, PodKey, nudge};
+use seedpod_manifest::{BundleName, Digest, NodeName, PodKey, nudge};
 
-use super::{
-    directory::{Work, Write},
-    nudge::Written,
+pub(super) use self::{entry::Leaving, kubelet::StopOrder};
+use self::{
+    entry::{Demand, Entry, Stop},
+    kubelet::Kubelet,
+    waves::Progress,
 };
+use super::directory::{Work, Write};
 use crate::{
-    node::{PodProjection, ProjectionPhase, State, sandboxes_of},
+    node::{PodProjection, ProjectionPhase, State, sandboxes_of, status::PodStatus},
     runtime_cri::Sandbox,
+    store::Owned,
 };
 
-/// How long after a failed write it is tried again, at first and at most.
-const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
-
-/// A pod that the state demands.
+/// What the board is told of its surroundings.
 #[derive(Debug, Clone)]
-struct Demand {
-    bundle: BundleName,
-    key: PodKey,
-    uid: String,
-    rendered: Arc<str>,
-    host_ports: Vec<HostPort>,
+pub(super) struct Terms {
+    pub(super) node: NodeName,
+    pub(super) nudge_for: Duration,
+    /// How long a wave may take.
+    pub(super) wave_timeout: Duration,
+    /// Whether there is a runtime that can confirm things.
+    pub(super) has_runtime: bool,
+    /// Whether the kubelet may be restarted.
+    pub(super) can_restart: bool,
 }
 
-/// A pod that was projected, is no longer wanted, and may still run.
+/// Something to be recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Happened {
+    WaveTimedOut {
+        bundle: BundleName,
+        revision: u64,
+        pod: PodKey,
+        message: String,
+    },
+}
+
+/// A live sandbox of ours that no file and no demand explains: what was removed before the daemon was restarted.
 #[derive(Debug, Clone)]
-pub(super) struct Leaving {
+pub(super) struct Orphan {
     pub(super) bundle: BundleName,
     pub(super) key: PodKey,
     pub(super) uid: String,
-    pub(super) host_ports: Vec<HostPort>,
-}
-
-/// One file name of ours.
-#[derive(Debug, Default)]
-struct Entry {
-    demand: Option<Demand>,
-    leaving: Vec<Leaving>,
-    /// What we wrote there last, and so may replace or remove.
-    on_disk: Option<Digest>,
-    written: Option<Written>,
-    /// When something was last done about it.
-    touched: Option<Instant>,
-    failures: u32,
-    retry_at: Option<Instant>,
-    error: Option<String>,
-    /// Somebody changed the file, and it is to stay so.
-    left: bool,
+    pub(super) revision: u64,
+    pub(super) wave: u32,
+    pub(super) grace: Duration,
 }
 
 /// All file names of ours.
@@ -61,61 +67,114 @@ struct Entry {
 pub(super) struct Board {
     node: NodeName,
     nudge_for: Duration,
-    /// Whether there is a runtime that can confirm things.
+    wave_timeout: Duration,
     has_runtime: bool,
     entries: BTreeMap<String, Entry>,
+    /// Of the bundles that are demanded.
+    waves: BTreeMap<BundleName, Progress>,
+    statuses: Arc<Vec<PodStatus>>,
+    kubelet: Kubelet,
+    /// Whether the runtime has answered yet. Only it knows what runs from before the daemon started.
+    has_observed: bool,
+    /// When there was something to do for the first time.
+    begun: Option<Instant>,
+    happened: Vec<Happened>,
 }
 
 impl Board {
-    pub(super) fn new(node: NodeName, nudge_for: Duration, has_runtime: bool) -> Self {
+    pub(super) fn new(terms: Terms) -> Self {
+        let Terms {
+            node,
+            nudge_for,
+            wave_timeout,
+            has_runtime,
+            can_restart,
+        } = terms;
         Self {
             node,
             nudge_for,
+            wave_timeout,
             has_runtime,
             entries: BTreeMap::new(),
+            waves: BTreeMap::new(),
+            statuses: Arc::default(),
+            kubelet: Kubelet::new(can_restart && has_runtime),
+            has_observed: false,
+            begun: None,
+            happened: Vec::new(),
         }
     }
 
     /// Takes over a newly committed state.
     pub(super) fn demand(&mut self, state: &State, now: Instant) {
+        self.begun.get_or_insert(now);
         let mut wanted = BTreeSet::new();
         for (bundle, pod) in state.pods() {
             wanted.insert(pod.file.as_str());
             let entry = self.entries.entry(pod.file.clone()).or_default();
-            if entry
-                .demand
-                .as_ref()
-                .is_some_and(|demand| demand.uid == pod.uid)
-            {
-                continue;
+            let is = |demand: &Option<Demand>| demand.as_ref().is_some_and(|it| it.uid == pod.uid);
+            if is(&entry.demand) {
+                entry.next = None;
+            } else if !is(&entry.next) {
+                entry.next = Some(Demand::new(bundle, pod));
+                entry.touched = Some(now);
             }
-            entry.retire(now);
-            entry.demand = Some(Demand {
-                bundle: bundle.name.clone(),
-                key: pod.key.clone(),
-                uid: pod.uid.clone(),
-                rendered: Arc::clone(&pod.rendered),
-                host_ports: pod.host_ports.clone(),
-            });
         }
         for (file, entry) in &mut self.entries {
             if !wanted.contains(file.as_str()) {
+                entry.next = None;
                 entry.retire(now);
+            }
+        }
+        self.waves
+            .retain(|bundle, _| state.bundles.contains_key(bundle));
+        for (name, bundle) in &state.bundles {
+            let progress = self.waves.entry(name.clone()).or_default();
+            if progress.revision != bundle.revision {
+                *progress = Progress::of(bundle.revision);
             }
         }
         self.forget();
     }
 
-    /// A file was found at the start, or changed by somebody. Tells whether it is not what it should be.
-    pub(super) fn found(&mut self, file: &str, content: Option<&[u8]>, now: Instant) -> bool {
+    /// How the pods are.
+    pub(super) fn statuses(&mut self, statuses: Arc<Vec<PodStatus>>) {
+        self.statuses = statuses;
+    }
+
+    /// Whether a file is as it was written or seen last, so that there is no more to be said of it.
+    pub(super) fn is_as_known(&self, file: &str, content: &[u8]) -> bool {
+        let known = self.entries.get(file).and_then(|entry| entry.on_disk);
+        known.is_some_and(|known| known == Digest::of(content))
+    }
+
+    /// A file was found at the start, or changed by somebody; `owned` when it proves to be ours. Tells whether it is not
+    /// what it should be.
+    pub(super) fn found(
+        &mut self,
+        file: &str,
+        content: Option<&[u8]>,
+        owned: Option<Owned>,
+        now: Instant,
+    ) -> bool {
+        let disk_uid = owned.as_ref().map(|owned| owned.kubelet_uid.clone());
+        if let (Some(owned), Some(content)) = (owned, content) {
+            let entry = self.entries.entry(file.to_owned()).or_default();
+            entry.found_ours(owned, content, now);
+        }
         let Some(entry) = self.entries.get_mut(file) else {
             return false;
         };
         let digest = content.map(Digest::of);
+        let seen_first = entry.on_disk.is_none() && entry.worker.is_none();
         let Some(demand) = &entry.demand else {
-            // To be removed. Gone already is as good.
+            // To be removed: gone already is as good. Or to be written when its turn comes.
+            if content.is_none() || entry.next.is_some() {
+                entry.on_disk = digest;
+                entry.disk_uid = disk_uid;
+            }
             if content.is_none() {
-                entry.on_disk = None;
+                entry.let_go(now);
             }
             return false;
         };
@@ -125,28 +184,16 @@ impl Board {
         let same = content
             .is_some_and(|content| seedpod_manifest::is_rendering_of(content, &demand.rendered));
         entry.on_disk = digest;
+        entry.disk_uid = disk_uid;
+        if seen_first {
+            entry.worker.clone_from(&entry.disk_uid);
+        }
         if same {
-            if entry.written.is_none() {
-                entry.written = Some(Written::new(now, !entry.leaving.is_empty()));
-                entry.touched = Some(now);
-            }
+            entry.is_written(now);
             entry.left = false;
             return false;
         }
         entry.written.take().is_some()
-    }
-
-    /// A file of an earlier revision was found: it has to go, or to be replaced.
-    pub(super) fn found_leftover(&mut self, file: &str, leaving: Leaving, content: &[u8]) {
-        let entry = self.entries.entry(file.to_owned()).or_default();
-        match &entry.demand {
-            Some(demand) if demand.uid == leaving.uid => return,
-            Some(_) => {}
-            None => entry.on_disk = Some(Digest::of(content)),
-        }
-        if entry.leaving.iter().all(|known| known.uid != leaving.uid) {
-            entry.leaving.push(leaving);
-        }
     }
 
     /// Leaves a changed file as somebody made it, until there is a new demand.
@@ -171,6 +218,12 @@ impl Board {
         self.entries.keys().cloned().collect()
     }
 
+    /// The bundle, the revision and the pod of a file.
+    pub(super) fn pod_of(&self, file: &str) -> Option<(&BundleName, u64, &PodKey)> {
+        let demand = self.entries.get(file)?.demand.as_ref()?;
+        Some((&demand.bundle, demand.revision, &demand.key))
+    }
+
     /// Files to remove and to write now.
     pub(super) fn work(&self, now: Instant) -> Work {
         let mut work = Work::default();
@@ -178,37 +231,24 @@ impl Board {
             if entry.left || entry.retry_at.is_some_and(|at| at > now) {
                 continue;
             }
-            match &entry.demand {
-                None if entry.on_disk.is_some() => work.remove.push(file.clone()),
-                Some(demand) if entry.written.is_none() && !self.waits_for_port(file, demand) => {
-                    work.write.push(Write {
-                        file: file.clone(),
-                        content: demand.rendered.to_string(),
-                        over: entry.on_disk.is_some(),
-                    });
+            let Some(demand) = &entry.demand else {
+                let goes = entry.is_to_be_removed() && entry.on_disk.is_some();
+                if goes && self.may_go(file, entry) {
+                    work.remove.push(file.clone());
                 }
-                _ => {}
+                continue;
+            };
+            let is_due = entry.written.is_none() || self.needs_kept_uid(entry, demand, now);
+            if let Some(uid) = self.uid_for(entry, demand, now).filter(|_| is_due) {
+                work.write.push(Write {
+                    file: file.clone(),
+                    content: seedpod_manifest::keep_uid(&demand.rendered, uid),
+                    uid: uid.to_owned(),
+                    over: entry.on_disk.is_some(),
+                });
             }
         }
         work
-    }
-
-    /// Whether a pod that still runs has a port of the host that this one needs. The kubelet may reject a pod for
-    /// that, and does not try again when the port becomes free.
-    fn waits_for_port(&self, file: &str, demand: &Demand) -> bool {
-        // Only one that is on its way out: two pods that swap their ports would wait for each other for ever.
-        let others = self.entries.iter().filter(|(name, other)| {
-            *name != file && (other.demand.is_none() || other.written.is_some())
-        });
-        self.has_runtime
-            && others.flat_map(|(_, entry)| &entry.leaving).any(|leaving| {
-                leaving.host_ports.iter().any(|taken| {
-                    demand
-                        .host_ports
-                        .iter()
-                        .any(|wanted| wanted.conflicts_with(taken))
-                })
-            })
     }
 
     /// Files to rewrite so that the kubelet tries again.
@@ -217,22 +257,35 @@ impl Board {
             only_nudges: true,
             ..Work::default()
         };
-        for (file, entry) in &mut self.entries {
+        let due: Vec<String> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| self.next_nudge(entry).is_some_and(|at| at <= now))
+            .map(|(file, _)| file.clone())
+            .collect();
+        for file in due {
+            let Some(entry) = self.entries.get_mut(&file) else {
+                continue;
+            };
             let (Some(demand), Some(written)) = (&entry.demand, &mut entry.written) else {
                 continue;
             };
-            let due = written.next_nudge(self.nudge_for, self.has_runtime);
-            if due.is_none_or(|at| at > now) {
-                continue;
-            }
-            let content = nudge(&demand.rendered, written.nudged(now));
+            let uid = entry.disk_uid.as_ref().unwrap_or(&demand.uid);
+            let content = seedpod_manifest::keep_uid(&demand.rendered, uid);
             work.write.push(Write {
-                file: file.clone(),
-                content,
+                content: nudge(&content, written.nudged(now)),
+                uid: uid.clone(),
+                file,
                 over: true,
             });
         }
         work
+    }
+
+    fn next_nudge(&self, entry: &Entry) -> Option<Instant> {
+        // One that waits for a restart is not helped by it.
+        let written = entry.written.as_ref().filter(|_| !self.is_wedged(entry))?;
+        written.next_nudge(self.nudge_for, self.has_runtime)
     }
 
     pub(super) fn removed(&mut self, file: &str, error: Option<String>, now: Instant) {
@@ -241,9 +294,14 @@ impl Board {
         };
         if error.is_none() {
             entry.on_disk = None;
+            entry.disk_uid = None;
             entry.touched = Some(now);
+            entry.let_go(now);
             if !self.has_runtime {
                 entry.leaving.clear();
+            }
+            if self.kubelet.is_synced() || !self.has_runtime {
+                entry.worker = None;
             }
         }
         entry.outcome(error, now);
@@ -256,11 +314,16 @@ impl Board {
         };
         if error.is_none() {
             entry.on_disk = Some(Digest::of(write.content.as_bytes()));
-            // A nudge changes nothing that an answer under way could have missed.
-            if entry.written.is_none() {
-                entry.written = Some(Written::new(now, !entry.leaving.is_empty()));
-                entry.touched = Some(now);
+            if entry.disk_uid.as_ref() != Some(&write.uid) {
+                // Under another uid it is another pod for the kubelet.
+                entry.written = None;
             }
+            entry.disk_uid = Some(write.uid.clone());
+            if entry.worker.is_none() || self.kubelet.takes_new_uids() {
+                entry.worker.clone_from(&entry.disk_uid);
+            }
+            // A nudge changes nothing that an answer under way could have missed.
+            entry.is_written(now);
             if !self.has_runtime {
                 // Nobody can tell when the old one has stopped.
                 entry.leaving.clear();
@@ -278,23 +341,72 @@ impl Board {
             }
             let on_disk = entry.on_disk.is_some();
             let demanded = entry.demand.is_some();
+            let mut by_kubelet = false;
             entry.leaving.retain(|leaving| {
                 let runs = sandboxes_of(sandboxes, &leaving.key, &self.node)
                     .any(|sandbox| sandbox.uid == leaving.uid && sandbox.is_live());
+                by_kubelet |= !runs && leaving.stop == Stop::Not;
                 // As long as its own file is there, it is not on its way out, whatever runs now.
                 runs || (on_disk && !demanded)
             });
+            if by_kubelet && entry.leaving.is_empty() && self.kubelet.is_unknown() {
+                // It has let go of the pod: an unsynced one would not.
+                entry.worker.clone_from(&entry.disk_uid);
+            }
             if let (Some(demand), Some(written)) = (&entry.demand, &mut entry.written) {
                 let confirmed = sandboxes_of(sandboxes, &demand.key, &self.node)
                     .any(|sandbox| sandbox.uid == demand.uid);
                 written.observe(!entry.leaving.is_empty(), confirmed, asked);
             }
         }
+        self.has_observed = true;
+        self.conclude(sandboxes, asked);
         self.forget();
+    }
+
+    /// The uids of all contents that are known here. Whatever else of ours runs is an orphan.
+    pub(super) fn known_uids(&self) -> BTreeSet<String> {
+        let entries = self.entries.values();
+        entries
+            .flat_map(|entry| {
+                let demanded = entry.demand.iter().chain(&entry.next).map(|it| &it.uid);
+                demanded.chain(entry.leaving.iter().map(|it| &it.uid))
+            })
+            .cloned()
+            .collect()
+    }
+
+    /// Takes over what runs and is not wanted.
+    pub(super) fn adopt(&mut self, orphan: Orphan, now: Instant) {
+        let file = orphan.key.file_name();
+        if self.known_uids().contains(&orphan.uid) {
+            return;
+        }
+        let entry = self.entries.entry(file).or_default();
+        entry.leaving.push(Leaving {
+            bundle: orphan.bundle,
+            key: orphan.key,
+            uid: orphan.uid,
+            revision: orphan.revision,
+            wave: orphan.wave,
+            host_ports: Vec::new(),
+            grace: orphan.grace,
+            gone: Some(now),
+            stop: Stop::Not,
+        });
+        entry.touched = Some(now);
+    }
+
+    /// What is to be recorded.
+    pub(super) fn take_happened(&mut self) -> Vec<Happened> {
+        std::mem::take(&mut self.happened)
     }
 
     /// Whether anything waits for what the runtime says, and when something was last done about it.
     pub(super) fn waits_since(&self, now: Instant) -> Option<Instant> {
+        if !self.has_observed {
+            return Some(self.begun.unwrap_or(now));
+        }
         let waiting = self.entries.values().filter(|entry| {
             !entry.leaving.is_empty()
                 || entry
@@ -310,6 +422,7 @@ impl Board {
         let open = |entry: &&Entry| {
             !entry.leaving.is_empty()
                 || entry.error.is_some()
+                || entry.next.is_some()
                 || (entry.demand.is_some() && entry.written.is_none())
                 || (self.has_runtime && entry.written.as_ref().is_some_and(|w| !w.is_confirmed()))
         };
@@ -319,11 +432,13 @@ impl Board {
     /// When there is something to do by itself.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let retries = self.entries.values().filter_map(|entry| entry.retry_at);
-        let nudges = self.entries.values().filter_map(|entry| {
-            let written = entry.written.as_ref()?;
-            written.next_nudge(self.nudge_for, self.has_runtime)
-        });
-        retries.chain(nudges).min()
+        let nudges = self
+            .entries
+            .values()
+            .filter_map(|entry| self.next_nudge(entry));
+        let others = self.wave_deadline().into_iter();
+        let others = others.chain(self.kubelet_deadline());
+        retries.chain(nudges).chain(others).min()
     }
 
     /// For whoever asks.
@@ -331,6 +446,17 @@ impl Board {
         let mut pods = Vec::with_capacity(self.entries.len());
         for entry in self.entries.values() {
             let error = entry.error.clone();
+            if let Some(next) = &entry.next {
+                pods.push(PodProjection {
+                    bundle: next.bundle.clone(),
+                    key: next.key.clone(),
+                    uid: next.uid.clone(),
+                    phase: ProjectionPhase::Pending,
+                    waits_for: self.waits_for(next),
+                    error,
+                });
+                continue;
+            }
             if let Some(demand) = &entry.demand {
                 let phase = match &entry.written {
                     None => ProjectionPhase::Pending,
@@ -343,6 +469,7 @@ impl Board {
                     key: demand.key.clone(),
                     uid: demand.uid.clone(),
                     phase,
+                    waits_for: None,
                     error,
                 });
                 continue;
@@ -352,6 +479,7 @@ impl Board {
                 key: leaving.key.clone(),
                 uid: leaving.uid.clone(),
                 phase: ProjectionPhase::Removing,
+                waits_for: None,
                 error: error.clone(),
             }));
         }
@@ -366,58 +494,6 @@ impl Board {
     }
 
     fn forget(&mut self) {
-        self.entries.retain(|_, entry| {
-            entry.demand.is_some() || entry.on_disk.is_some() || !entry.leaving.is_empty()
-        });
-    }
-}
-
-impl Entry {
-    /// The demand is over: what was projected of it is on its way out.
-    fn retire(&mut self, now: Instant) {
-        let Some(demand) = self.demand.take() else {
-            return;
-        };
-        // Without a file the kubelet has never seen it.
-        if self.on_disk.is_some() {
-            let Demand {
-                bundle,
-                key,
-                uid,
-                host_ports,
-                rendered: _,
-            } = demand;
-            self.leaving.push(Leaving {
-                bundle,
-                key,
-                uid,
-                host_ports,
-            });
-        }
-        self.touched = Some(now);
-        self.written = None;
-        self.left = false;
-        self.failures = 0;
-        self.retry_at = None;
-        self.error = None;
-    }
-
-    fn outcome(&mut self, error: Option<String>, now: Instant) {
-        match error {
-            None => {
-                self.failures = 0;
-                self.retry_at = None;
-                self.error = None;
-            }
-            Some(error) => {
-                let delay = RETRY
-                    .0
-                    .saturating_mul(1 << self.failures.min(8))
-                    .min(RETRY.1);
-                self.failures += 1;
-                self.retry_at = Some(now + delay);
-                self.error = Some(error);
-            }
-        }
+        self.entries.retain(|_, entry| !entry.is_over());
     }
 }

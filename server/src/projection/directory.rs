@@ -44,6 +44,8 @@ pub(super) struct Work {
 pub(super) struct Write {
     pub(super) file: String,
     pub(super) content: String,
+    /// The `metadata.uid` in it.
+    pub(super) uid: String,
     /// Whether a file of this name may be replaced: not when none of ours was seen there.
     pub(super) over: bool,
 }

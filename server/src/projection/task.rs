@@ -1,6 +1,7 @@
 //! The task that owns the static pod directory.
 
 use std::{
+    collections::BTreeSet,
     io,
     sync::Arc,
     time::{Duration, Instant},
@@ -11,12 +12,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Inlets, Settings,
-    board::{Board, Leaving},
+    board::{Board, Happened, Orphan, Terms},
     directory::{Directory, Done, Work},
-    drift::{Noticed, Watch},
+    drift::Watch,
+    effects::{self, Effects},
 };
 use crate::{
-    events::EventSink,
+    events::{EventKind, EventSink, NewEvent},
+    kubelet::Sync,
     metrics::Metrics,
     node::{PodProjection, Problem},
     runtime_cri::{Runtime, RuntimeError, Sandbox},
@@ -37,34 +40,51 @@ pub(super) struct Outlets {
 }
 
 pub(super) struct Task<R> {
-    settings: Settings,
-    directory: Arc<Directory>,
-    id: Arc<StoreId>,
-    runtime: Option<R>,
-    metrics: Metrics,
-    outlets: Outlets,
-    board: Board,
+    pub(super) settings: Settings,
+    pub(super) directory: Arc<Directory>,
+    pub(super) id: Arc<StoreId>,
+    pub(super) runtime: Option<R>,
+    pub(super) metrics: Metrics,
+    pub(super) outlets: Outlets,
+    pub(super) board: Board,
     watch: Watch,
     /// Why the directory could not be read, when it could not.
-    directory_error: Option<String>,
-    looked_at: Instant,
-    asked_runtime: Option<Instant>,
+    pub(super) directory_error: Option<String>,
+    pub(super) looked_at: Instant,
+    pub(super) asked_runtime: Option<Instant>,
+    /// What is under way at the runtime and at the kubelet.
+    pub(super) effects: Effects,
     /// The question that is under way. On a task of its own: a runtime that hangs must not hold up the files.
     asking: Option<Asking>,
 }
 
-type Asking = JoinHandle<(Instant, Result<Vec<Sandbox>, RuntimeError>)>;
+type Asking = JoinHandle<(Instant, Result<Answer, RuntimeError>)>;
+
+/// What the runtime said.
+#[derive(Debug)]
+struct Answer {
+    sandboxes: Vec<Sandbox>,
+    /// Those of ours that the board did not know when it asked.
+    orphans: Vec<Orphan>,
+}
 
 impl<R: Runtime> Task<R> {
     pub(super) fn new(
         settings: Settings,
+        wave_timeout: Duration,
         directory: Arc<Directory>,
         id: Arc<StoreId>,
         runtime: Option<R>,
         metrics: Metrics,
         outlets: Outlets,
     ) -> Self {
-        let board = Board::new(settings.node.clone(), settings.nudge_for, runtime.is_some());
+        let board = Board::new(Terms {
+            node: settings.node.clone(),
+            nudge_for: settings.nudge_for,
+            wave_timeout,
+            has_runtime: runtime.is_some(),
+            can_restart: settings.kubelet_restart.is_some(),
+        });
         let watch = Watch::new(directory.path());
         Self {
             board,
@@ -78,6 +98,7 @@ impl<R: Runtime> Task<R> {
             directory_error: None,
             looked_at: Instant::now(),
             asked_runtime: None,
+            effects: Effects::new(),
             asking: None,
         }
     }
@@ -85,9 +106,10 @@ impl<R: Runtime> Task<R> {
     pub(super) async fn run(mut self, inlets: Inlets, shutdown: CancellationToken) {
         let Inlets {
             mut state,
-            statuses: _,
-            kubelet: _,
+            mut statuses,
+            mut kubelet,
         } = inlets;
+        let (mut has_statuses, mut has_kubelet) = (true, true);
         let demanded = Arc::clone(&state.borrow_and_update());
         self.board.demand(&demanded, Instant::now());
         if let Err(error) = self.directory.tidy() {
@@ -109,7 +131,22 @@ impl<R: Runtime> Task<R> {
                     let demanded = Arc::clone(&state.borrow_and_update());
                     self.board.demand(&demanded, Instant::now());
                 }
+                changed = kubelet.changed(), if has_kubelet => {
+                    // Nobody asks it: then nothing is known of it.
+                    has_kubelet = changed.is_ok();
+                    let sync = if has_kubelet { kubelet.borrow_and_update().sync } else { Sync::Unknown };
+                    self.board.kubelet(sync, Instant::now());
+                    self.asked_runtime = None;
+                }
+                changed = statuses.changed(), if has_statuses => {
+                    has_statuses = changed.is_ok();
+                    self.board.statuses(Arc::clone(&statuses.borrow_and_update()));
+                }
                 answer = pending_or(&mut self.asking) => self.answered(answer),
+                Some(effect) = self.effects.join_next() => match effect {
+                    Ok(effect) => self.took_effect(effect),
+                    Err(error) => tracing::error!(%error, "stopping or restarting failed"),
+                },
                 noticed = self.watch.next() => self.notice(noticed),
                 () = tokio::time::sleep_until(wake.into()) => {
                     let renewed = self.watch.renew(self.directory.path());
@@ -124,17 +161,36 @@ impl<R: Runtime> Task<R> {
 
     /// Does what is to be done now: in the directory, then at the runtime.
     async fn work(&mut self) {
+        self.board.advance(Instant::now());
+        self.record();
         if self.directory_error.is_none() {
             let work = self.board.work(Instant::now());
             self.carry_out(work).await;
         }
         self.ask_runtime();
+        self.restart_kubelet();
         if self.directory_error.is_none() {
             let nudges = self.board.nudges(Instant::now());
             for _ in &nudges.write {
                 self.metrics.count_nudge();
             }
             self.carry_out(nudges).await;
+        }
+    }
+
+    /// Records what the board has noticed.
+    fn record(&mut self) {
+        for happened in self.board.take_happened() {
+            let Happened::WaveTimedOut {
+                bundle,
+                revision,
+                pod,
+                message,
+            } = happened;
+            tracing::warn!(%bundle, message, "a wave takes too long");
+            let kind = EventKind::WaveTimedOut;
+            let event = NewEvent::of_pod(kind, &bundle, revision, &pod, message);
+            self.outlets.events.record(event);
         }
     }
 
@@ -184,105 +240,28 @@ impl<R: Runtime> Task<R> {
         let due = |at: Instant| now >= at + poll_interval(now, since);
         if self.asked_runtime.is_none_or(due) {
             self.asked_runtime = Some(now);
-            let runtime = runtime.clone();
-            self.asking = Some(tokio::spawn(
-                async move { (now, runtime.sandboxes().await) },
-            ));
+            let (runtime, id) = (runtime.clone(), Arc::clone(&self.id));
+            let (known, node) = (self.board.known_uids(), self.settings.node.clone());
+            self.asking = Some(tokio::spawn(async move {
+                (now, ask(&runtime, &known, &id, &node).await)
+            }));
         }
     }
 
     fn answered(&mut self, answer: <Asking as Future>::Output) {
         self.asking = None;
         match answer {
-            Ok((asked, Ok(sandboxes))) => self.board.observe(&sandboxes, asked),
+            Ok((asked, Ok(Answer { sandboxes, orphans }))) => {
+                Self::adopt(&mut self.board, orphans);
+                self.board.observe(&sandboxes, asked);
+                self.stop(&sandboxes, asked);
+            }
             // Unknown, which is not the same as nothing: everything waits on.
             Ok((_, Err(error))) => {
                 tracing::debug!(error = %crate::error::chain(&error), "the runtime does not answer");
             }
             Err(error) => tracing::error!(%error, "asking the runtime failed"),
         }
-    }
-
-    fn notice(&mut self, noticed: Noticed) {
-        let Noticed::Names(names) = noticed else {
-            return self.look_at_everything();
-        };
-        for name in names.iter().filter(|name| !name.starts_with('.')) {
-            if let Err(error) = self.look_at(name) {
-                self.directory_error = Some(error.to_string());
-            }
-        }
-    }
-
-    fn look_at_everything(&mut self) {
-        self.looked_at = Instant::now();
-        match self.look_at_all_names() {
-            Ok(()) => {
-                if self.directory_error.take().is_some() {
-                    tracing::info!("the static pod directory can be read again");
-                }
-            }
-            Err(error) => {
-                if self.directory_error.is_none() {
-                    tracing::error!(%error, path = %self.directory.path().display(),
-                        "cannot read the static pod directory");
-                }
-                self.directory_error = Some(error.to_string());
-            }
-        }
-    }
-
-    fn look_at_all_names(&mut self) -> io::Result<()> {
-        let mut names = self.directory.names()?;
-        names.extend(self.board.files());
-        names.sort_unstable();
-        names.dedup();
-        names.iter().try_for_each(|name| self.look_at(name))
-    }
-
-    /// Compares one name with what it should hold.
-    fn look_at(&mut self, name: &str) -> io::Result<()> {
-        let content = self.directory.read(name)?;
-        let owned = content
-            .as_deref()
-            .and_then(|bytes| crate::store::owned_by(&self.id, bytes));
-        if let (Some(owned), Some(content)) = (owned, &content)
-            && name == owned.key.file_name()
-        {
-            let leaving = Leaving {
-                bundle: owned.bundle,
-                key: owned.key,
-                uid: owned.uid,
-                host_ports: seedpod_manifest::read_foreign(content)
-                    .map(|pod| pod.host_ports)
-                    .unwrap_or_default(),
-            };
-            self.board.found_leftover(name, leaving, content);
-        }
-        if !self.board.knows(name) {
-            return Ok(());
-        }
-        if self.board.found(name, content.as_deref(), Instant::now()) {
-            let what = if content.is_some() {
-                "changed"
-            } else {
-                "removed"
-            };
-            if self.settings.repair_drift {
-                self.metrics.count_drift();
-                tracing::warn!(
-                    file = name,
-                    "somebody {what} a static pod of ours; putting it right"
-                );
-            } else {
-                tracing::warn!(
-                    file = name,
-                    "somebody {what} a static pod of ours; leaving it so"
-                );
-                self.board.leave(name);
-            }
-        }
-        Ok(())
     }
 
     fn next_wake(&self) -> Instant {
@@ -341,6 +320,7 @@ impl<R: Runtime> Task<R> {
                 ),
             });
         }
+        problems.extend(self.board.kubelet_problem(Instant::now()));
         let left = self.board.left();
         if !left.is_empty() {
             problems.push(Problem {
@@ -354,6 +334,17 @@ impl<R: Runtime> Task<R> {
         }
         problems
     }
+}
+
+async fn ask<R: Runtime>(
+    runtime: &R,
+    known: &BTreeSet<String>,
+    id: &StoreId,
+    node: &seedpod_manifest::NodeName,
+) -> Result<Answer, RuntimeError> {
+    let sandboxes = runtime.sandboxes().await?;
+    let orphans = effects::orphans(runtime, &sandboxes, known, id, node).await;
+    Ok(Answer { sandboxes, orphans })
 }
 
 fn describe_write(error: &io::Error) -> String {

@@ -14,6 +14,7 @@ fn write(file: &str, content: &str, over: bool) -> Write {
     Write {
         file: file.to_owned(),
         content: content.to_owned(),
+        uid: String::new(),
         over,
     }
 }

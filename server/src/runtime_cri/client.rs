@@ -17,7 +17,9 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use super::{ContainerDetails, Executed, Runtime, RuntimeError, RuntimeVersion, Sandbox, join};
+use super::{
+    ContainerDetails, Executed, Runtime, RuntimeError, RuntimeVersion, Sandbox, Traits, join,
+};
 
 /// How long the runtime may take for a question. A healthy one answers within milliseconds.
 const QUESTION: Duration = Duration::from_secs(2);
@@ -160,6 +162,10 @@ impl Runtime for CriRuntime {
 
     async fn stop(&self, sandbox: &Sandbox, grace: Duration) -> Result<(), RuntimeError> {
         self.stop_all(sandbox, grace).await
+    }
+
+    async fn traits(&self, sandbox: &Sandbox) -> Result<Traits, RuntimeError> {
+        self.traits_of(sandbox).await
     }
 
     async fn exec(

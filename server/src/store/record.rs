@@ -107,7 +107,10 @@ impl fmt::Display for StoreId {
 pub(crate) struct Owned {
     pub(crate) bundle: BundleName,
     pub(crate) key: PodKey,
+    /// Of the content.
     pub(crate) uid: String,
+    /// As the kubelet has it: another one when the file was written under the uid of the pod before it.
+    pub(crate) kubelet_uid: String,
     pub(crate) revision: u64,
 }
 
@@ -132,12 +135,15 @@ pub(crate) fn owned_by(id: &StoreId, file: &[u8]) -> Option<Owned> {
         revision: String,
         #[serde(rename = "seedpod.dev/digest")]
         digest: String,
+        #[serde(rename = "seedpod.dev/uid")]
+        uid: Option<String>,
     }
     let File { metadata } = serde_json::from_slice(file).ok()?;
     let Annotations {
         bundle,
         revision,
         digest,
+        uid: content_uid,
     } = metadata.annotations;
     let key = PodKey {
         namespace: metadata.namespace,
@@ -145,11 +151,13 @@ pub(crate) fn owned_by(id: &StoreId, file: &[u8]) -> Option<Owned> {
     };
     let revision = revision.parse().ok()?;
     let uid = id.pod_uid(&bundle, revision, &key, &digest);
-    (uid == metadata.uid).then_some(())?;
+    let kubelet_uid = metadata.uid;
+    (uid == *content_uid.as_ref().unwrap_or(&kubelet_uid)).then_some(())?;
     Some(Owned {
         bundle: bundle.parse().ok()?,
         key,
         uid,
+        kubelet_uid,
         revision,
     })
 }

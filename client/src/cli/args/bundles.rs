@@ -11,11 +11,13 @@ use super::{TEMPLATE, duration};
 #[command(help_template = TEMPLATE, before_help = "\
 The request is the whole bundle: a pod that it leaves out is removed, one that differs is
 replaced, and one that is unchanged is not touched. When the command returns, the pods are
-durable on the node; with --wait, they run.", after_help = "\
+durable on the node; with --wait, they are ready. With --trial the node itself goes back to the
+last good revision unless they become ready in time, whether or not anybody waits.", after_help = "\
 Examples:
   seedpod inject etcd -f etcd.yaml                 inject one pod
-  seedpod inject control-plane -f pods/ --wait     a whole directory, until all runs
+  seedpod inject control-plane -f pods/ --wait     a whole directory, until all is ready
   seedpod inject control-plane -f pods/ --dry-run  only check, and show what would change
+  seedpod inject web -f web.yaml --trial 60s       undone by the node unless ready in time
   kustomize build . | seedpod inject web -f -      from another program")]
 pub(crate) struct InjectArgs {
     /// The bundle: lower-case letters, digits and "-"
@@ -28,13 +30,16 @@ pub(crate) struct InjectArgs {
     #[arg(long, conflicts_with_all = ["wait", "request_id"])]
     pub(crate) dry_run: bool,
 
-    /// Wait until all pods of the bundle run
-    #[arg(long)]
-    pub(crate) wait: bool,
+    #[command(flatten)]
+    pub(crate) waiting: WaitArgs,
 
-    /// How long --wait waits
-    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
-    pub(crate) timeout: Duration,
+    /// Undo it on the node unless all pods are ready within this time
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) trial: Option<Duration>,
+
+    /// Undo it unless `seedpod confirm` is given in time: ready pods are not enough
+    #[arg(long, requires = "trial")]
+    pub(crate) manual_confirm: bool,
 
     /// Only if the bundle is at this revision; 0: if there is none
     #[arg(long, value_name = "REVISION")]
@@ -51,6 +56,22 @@ pub(crate) struct InjectArgs {
     /// How to print the result
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     pub(crate) output: Format,
+}
+
+/// Whether and how to wait for what was done.
+#[derive(Debug, Args)]
+pub(crate) struct WaitArgs {
+    /// Wait until all pods of the bundle are ready; on trial, until that is over
+    #[arg(long)]
+    pub(crate) wait: bool,
+
+    /// How long --wait waits [default: 2m, or 30s longer than the trial]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// For how long --wait bears a pod that has failed
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub(crate) patience: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -74,6 +95,7 @@ pub(crate) struct FileArgs {
 #[command(after_help = "\
 Examples:
   seedpod get pods                      all pods
+  seedpod get pods -w                   and a line for each change
   seedpod get pods --bundle etcd -o wide
   seedpod get bundle etcd -o yaml
   seedpod get node                      the node, and what is wrong with it")]
@@ -108,6 +130,9 @@ pub(crate) enum GetWhat {
         /// Only the pods of this bundle
         #[arg(long, value_name = "BUNDLE")]
         bundle: Option<String>,
+        /// Go on, with a line for each change; with -o json, one object per line
+        #[arg(short, long)]
+        watch: bool,
     },
     /// The node: versions, runtime, kubelet, and what is wrong
     Node,

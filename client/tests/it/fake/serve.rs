@@ -30,7 +30,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, transport::server::Connected};
 
-use super::{Answer, Script};
+use super::{
+    Answer, Script, Step,
+    stream::{Answers, answers},
+};
 use crate::certificates::{Ca, Pair};
 
 /// The server's side of TLS.
@@ -161,6 +164,13 @@ async fn serve(script: Arc<Mutex<Script>>, listen: Listen, ready: std::sync::mps
     served.expect("the service runs");
 }
 
+/// From now on each write to a connection that is open fails.
+pub(super) fn cut_all(open: &Mutex<Vec<Arc<AtomicBool>>>) {
+    for connection in open.lock().expect("unpoisoned").drain(..) {
+        connection.store(true, Ordering::SeqCst);
+    }
+}
+
 #[derive(Clone)]
 struct Service {
     script: Arc<Mutex<Script>>,
@@ -188,14 +198,22 @@ impl Service {
             Some(Answer::Refuse(status)) => Err(status),
             Some(Answer::Hang) => std::future::pending().await,
             Some(Answer::Cut) => {
-                for connection in self.open.lock().expect("unpoisoned").drain(..) {
-                    connection.store(true, Ordering::SeqCst);
-                }
+                cut_all(&self.open);
                 // Written to a connection that is cut, this closes it.
                 Err(Status::unknown("never seen"))
             }
             None => Err(Status::unimplemented(method)),
         }
+    }
+
+    async fn stream<Q, R: Send + 'static>(
+        &self,
+        method: &'static str,
+        request: Request<Q>,
+        decide: impl FnOnce(&mut Script, Q) -> Option<Answer<Vec<Step<R>>>>,
+    ) -> Result<Response<Answers<R>>, Status> {
+        let steps = self.answer(method, request, decide).await?.into_inner();
+        Ok(Response::new(answers(steps, Arc::clone(&self.open))))
     }
 }
 
@@ -251,6 +269,95 @@ impl PodInjectionService for Service {
     ) -> Result<Response<v1::ListPodsResponse>, Status> {
         self.answer("ListPods", request, |script, message| {
             script.list_pods.as_mut().map(|handle| handle(&message))
+        })
+        .await
+    }
+
+    type WatchPodsStream = Answers<v1::WatchPodsResponse>;
+
+    async fn watch_pods(
+        &self,
+        request: Request<v1::WatchPodsRequest>,
+    ) -> Result<Response<Self::WatchPodsStream>, Status> {
+        self.stream("WatchPods", request, |script, message| {
+            let answer = script.watch_pods.as_mut().map(|handle| handle(&message));
+            script.pods_watched.push(message);
+            answer
+        })
+        .await
+    }
+
+    type GetPodLogsStream = Answers<v1::GetPodLogsResponse>;
+
+    async fn get_pod_logs(
+        &self,
+        request: Request<v1::GetPodLogsRequest>,
+    ) -> Result<Response<Self::GetPodLogsStream>, Status> {
+        self.stream("GetPodLogs", request, |script, message| {
+            let answer = script.logs.as_mut().map(|handle| handle(&message));
+            script.logs_asked.push(message);
+            answer
+        })
+        .await
+    }
+
+    type WatchEventsStream = Answers<v1::WatchEventsResponse>;
+
+    async fn watch_events(
+        &self,
+        request: Request<v1::WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        self.stream("WatchEvents", request, |script, message| {
+            let answer = script.events.as_mut().map(|handle| handle(&message));
+            script.events_watched.push(message);
+            answer
+        })
+        .await
+    }
+
+    async fn list_revisions(
+        &self,
+        request: Request<v1::ListRevisionsRequest>,
+    ) -> Result<Response<v1::ListRevisionsResponse>, Status> {
+        self.answer("ListRevisions", request, |script, message| {
+            script
+                .list_revisions
+                .as_mut()
+                .map(|handle| handle(&message))
+        })
+        .await
+    }
+
+    async fn get_revision(
+        &self,
+        request: Request<v1::GetRevisionRequest>,
+    ) -> Result<Response<v1::Revision>, Status> {
+        self.answer("GetRevision", request, |script, message| {
+            script.get_revision.as_mut().map(|handle| handle(&message))
+        })
+        .await
+    }
+
+    async fn rollback_bundle(
+        &self,
+        request: Request<v1::RollbackBundleRequest>,
+    ) -> Result<Response<v1::RollbackBundleResponse>, Status> {
+        self.answer("RollbackBundle", request, |script, message| {
+            let answer = script.rollback.as_mut().map(|handle| handle(&message));
+            script.rolled_back.push(message);
+            answer
+        })
+        .await
+    }
+
+    async fn confirm_revision(
+        &self,
+        request: Request<v1::ConfirmRevisionRequest>,
+    ) -> Result<Response<v1::ConfirmRevisionResponse>, Status> {
+        self.answer("ConfirmRevision", request, |script, message| {
+            let answer = script.confirm.as_mut().map(|handle| handle(&message));
+            script.confirmed.push(message);
+            answer
         })
         .await
     }

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use crate::bench::Bench;
 use crate::machine;
 use crate::report::{Row, Table, write_json};
 use crate::rows::Measurement;
+use crate::unsynced;
 
 /// Measures Seedpod against the ways without it, and prints one Markdown table.
 ///
@@ -19,8 +20,14 @@ use crate::rows::Measurement;
 /// Exit status: 0 all rows were measured, whether their goals are met or not; 1 a row could not be measured; 2 wrong
 /// use.
 #[derive(Debug, Parser)]
-#[command(name = "seedpod-bench", version)]
+#[command(
+    name = "seedpod-bench",
+    version,
+    args_conflicts_with_subcommands = true
+)]
 struct Cli {
+    #[command(subcommand)]
+    command: Option<Other>,
     /// Measure less often
     #[arg(long)]
     quick: bool,
@@ -33,6 +40,16 @@ struct Cli {
     /// Where to make the folder of the run: on the file system that is to be measured
     #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
     dir: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Other {
+    /// Print what the kubelet does while it has not seen its API server, case by case; takes about five minutes
+    Unsynced {
+        /// Where to make the folder of the run
+        #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
+        dir: PathBuf,
+    },
 }
 
 pub(crate) fn run() -> ExitCode {
@@ -48,11 +65,16 @@ pub(crate) fn run() -> ExitCode {
 impl Cli {
     fn run(self) -> Result<ExitCode> {
         let Self {
+            command,
             quick,
             only,
             json,
             dir,
         } = self;
+        if let Some(Other::Unsynced { dir }) = command {
+            unsynced::measure(&dir)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let dir = dir
             .canonicalize()
             .with_context(|| format!("find {}", dir.display()))?;
@@ -75,7 +97,7 @@ impl Cli {
             }
             say(&format!("measuring: {measurement:?}"));
             match measurement.take(&bench) {
-                Ok(row) => rows.push((measurement, row)),
+                Ok(taken) => rows.extend(taken.into_iter().map(|row| (measurement, row))),
                 Err(error) => failures.push(format!("{measurement:?}: {error:#}")),
             }
         }

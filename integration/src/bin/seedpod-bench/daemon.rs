@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
+use futures_util::StreamExt;
 use seedpod_client::{
     Bundle, Client, Endpoint, InjectPods, Injected, Options, Pod, PodState, RemoveBundle,
 };
@@ -211,13 +212,41 @@ impl<'a> Daemon<'a> {
         })
     }
 
+    /// Watches a bundle's pods, which all are steady, calls `act`, and returns when that was, and when the daemon said what
+    /// was waited for.
+    pub(crate) fn watch(
+        &self,
+        bundle: &str,
+        act: impl FnOnce() -> Result<()>,
+        mut holds: impl FnMut(&[Pod]) -> bool,
+    ) -> Result<(Instant, Instant)> {
+        let client = self.client()?;
+        self.runtime.block_on(async {
+            let mut updates = client.watch_pods(Some(bundle));
+            let ended = || anyhow::anyhow!("the stream of WatchPods has ended");
+            updates.next().await.ok_or_else(ended)??;
+            let begun = Instant::now();
+            act()?;
+            let wait = async {
+                loop {
+                    let update = updates.next().await.ok_or_else(ended)??;
+                    if holds(&update.pods) {
+                        return Ok((begun, Instant::now()));
+                    }
+                }
+            };
+            let waited = tokio::time::timeout(LIMIT, wait).await;
+            waited.context("WatchPods does not say what is waited for")?
+        })
+    }
+
     /// Waits until this many pods run, and none is in another state.
     pub(crate) fn wait_running(&self, count: usize) -> Result<()> {
         self.wait_pods("all pods run", None, |pods| {
             pods.len() == count
-                && pods.iter().all(|pod| {
-                    pod.state == PodState::Running && pod.running_revision == pod.revision
-                })
+                && pods
+                    .iter()
+                    .all(|pod| pod.state == PodState::Ready && pod.running_revision == pod.revision)
         })
     }
 

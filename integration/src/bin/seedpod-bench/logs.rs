@@ -30,6 +30,13 @@ pub(crate) fn first_line(pod_logs: &Path, uid: &str) -> Result<SystemTime> {
     }
 }
 
+/// When a container that has ended printed its last line.
+pub(crate) fn last_line(pod_logs: &Path, uid: &str) -> Result<SystemTime> {
+    let log = read_log(pod_logs, uid).with_context(|| format!("pod {uid} has no log"))?;
+    let last = log.lines().next_back();
+    stamp(last.with_context(|| format!("pod {uid} has printed nothing"))?)
+}
+
 /// The time from `start` to a stamp of the same clock.
 pub(crate) fn since(start: SystemTime, stamp: SystemTime) -> Result<Duration> {
     stamp
@@ -38,14 +45,18 @@ pub(crate) fn since(start: SystemTime, stamp: SystemTime) -> Result<Duration> {
 }
 
 /// The folder of a pod's logs is named NAMESPACE_NAME_UID.
-fn read_first_line(pod_logs: &Path, uid: &str) -> Option<String> {
+fn read_log(pod_logs: &Path, uid: &str) -> Option<String> {
     let folder = fs::read_dir(pod_logs).ok()?.flatten().find(|folder| {
         let name = folder.file_name();
         name.to_string_lossy()
             .strip_suffix(uid)
             .is_some_and(|rest| rest.ends_with('_'))
     })?;
-    let log = fs::read_to_string(folder.path().join(CONTAINER).join("0.log")).ok()?;
+    fs::read_to_string(folder.path().join(CONTAINER).join("0.log")).ok()
+}
+
+fn read_first_line(pod_logs: &Path, uid: &str) -> Option<String> {
+    let log = read_log(pod_logs, uid)?;
     log.split_once('\n').map(|(line, _)| line.to_owned())
 }
 

@@ -20,6 +20,7 @@ pub(crate) struct Nodes {
     folder: PathBuf,
     standalone: OnceCell<Node>,
     bound: OnceCell<BoundNode>,
+    bare: OnceCell<Node>,
 }
 
 impl Nodes {
@@ -28,6 +29,7 @@ impl Nodes {
             folder: folder.to_owned(),
             standalone: OnceCell::new(),
             bound: OnceCell::new(),
+            bare: OnceCell::new(),
         }
     }
 
@@ -36,7 +38,7 @@ impl Nodes {
         if let Some(node) = self.standalone.get() {
             return Ok(node);
         }
-        let node = self.start("n1")?;
+        let node = self.start("n1", NodeOptions::default())?;
         Ok(self.standalone.get_or_init(|| node))
     }
 
@@ -45,16 +47,25 @@ impl Nodes {
         if let Some(node) = self.bound.get() {
             return Ok(node);
         }
-        let node = self.start("n2")?;
+        let node = self.start("n2", NodeOptions::default())?;
         node.start_api_server()?;
         Ok(self.bound.get_or_init(|| BoundNode { node }))
     }
 
-    fn start(&self, name: &str) -> Result<Node> {
+    /// The node whose kubelet is bound to an API server that is not there, as an installer finds it.
+    pub(crate) fn bare(&self) -> Result<&Node> {
+        if let Some(node) = self.bare.get() {
+            return Ok(node);
+        }
+        let node = self.start("n3", NodeOptions::unsynced())?;
+        Ok(self.bare.get_or_init(|| node))
+    }
+
+    fn start(&self, name: &str, options: NodeOptions) -> Result<Node> {
         Node::start(&NodeOptions {
             dir: Some(self.folder.join(name)),
             name: Some(name.to_owned()),
-            api_server: false,
+            ..options
         })
     }
 }

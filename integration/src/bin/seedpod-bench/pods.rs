@@ -9,8 +9,8 @@ use seedpod_integration::images::BUSYBOX;
 /// The name of the container whose first line is waited for.
 pub(crate) const CONTAINER: &str = "main";
 
-/// Prints a line at once, runs on, and ends at once on SIGTERM.
-const SCRIPT: &str = "trap 'exit 0' TERM; echo up; sleep 2147483647 & wait";
+/// Prints a line at once, runs on, and on SIGTERM prints another one and ends at once.
+const SCRIPT: &str = "trap 'echo down; exit 0' TERM; echo up; sleep 2147483647 & wait";
 
 /// A small pod that says when it runs. With another `generation` it is another pod under the same name.
 pub(crate) fn small(name: &str, generation: usize) -> Value {

@@ -2,11 +2,13 @@
 
 mod by_hand;
 mod cold;
+mod control_plane;
 mod durable;
 mod first_line;
 mod memory;
 mod replace;
 mod start;
+mod status;
 mod warm;
 
 use anyhow::Result;
@@ -30,31 +32,40 @@ pub(crate) enum Measurement {
     Memory,
     /// From the start of the program to the first answer
     Start,
-    /// Replacing a running pod, against overwriting its manifest
+    /// Replacing a running pod, and how long neither the old nor the new one runs, against overwriting its manifest
     Replace,
+    /// From the death of a container until WatchPods says so, against asking the runtime each second
+    Status,
+    /// A control plane in waves, against the same one all at once: until /readyz, and until both leases are held
+    ControlPlane,
 }
 
 impl Measurement {
     /// The order in which they are taken: those first that a running API server or many pods would disturb.
-    pub(crate) const ORDER: [Self; 7] = [
+    pub(crate) const ORDER: [Self; 9] = [
         Self::Durable,
         Self::FirstLine,
         Self::Replace,
+        Self::Status,
         Self::Start,
         Self::Cold,
         Self::Warm,
         Self::Memory,
+        Self::ControlPlane,
     ];
 
-    pub(crate) fn take(self, bench: &Bench) -> Result<Row> {
-        match self {
+    pub(crate) fn take(self, bench: &Bench) -> Result<Vec<Row>> {
+        let row = match self {
             Self::Durable => durable::measure(bench),
             Self::FirstLine => first_line::measure(bench),
             Self::Cold => cold::measure(bench),
             Self::Warm => warm::measure(bench),
             Self::Memory => memory::measure(bench),
             Self::Start => start::measure(bench),
-            Self::Replace => replace::measure(bench),
-        }
+            Self::Status => status::measure(bench),
+            Self::Replace => return replace::measure(bench),
+            Self::ControlPlane => return control_plane::measure(bench),
+        };
+        row.map(|row| vec![row])
     }
 }

@@ -83,6 +83,13 @@ who_may! {
     list_pods_is_for_readers: "/seedpod.v1.PodInjectionService/ListPods", READERS;
     inject_pods_is_for_injectors: "/seedpod.v1.PodInjectionService/InjectPods", INJECTORS;
     remove_bundle_is_for_injectors: "/seedpod.v1.PodInjectionService/RemoveBundle", INJECTORS;
+    watch_pods_is_for_readers: "/seedpod.v1.PodInjectionService/WatchPods", READERS;
+    watch_events_is_for_readers: "/seedpod.v1.PodInjectionService/WatchEvents", READERS;
+    get_pod_logs_is_for_readers: "/seedpod.v1.PodInjectionService/GetPodLogs", READERS;
+    list_revisions_is_for_readers: "/seedpod.v1.PodInjectionService/ListRevisions", READERS;
+    get_revision_is_for_readers: "/seedpod.v1.PodInjectionService/GetRevision", READERS;
+    rollback_bundle_is_for_injectors: "/seedpod.v1.PodInjectionService/RollbackBundle", INJECTORS;
+    confirm_revision_is_for_injectors: "/seedpod.v1.PodInjectionService/ConfirmRevision", INJECTORS;
 }
 
 #[test]

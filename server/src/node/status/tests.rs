@@ -53,6 +53,7 @@ fn projection(uid: &str, phase: ProjectionPhase) -> PodProjection {
         key: key(),
         uid: uid.to_owned(),
         phase,
+        waits_for: None,
         error: None,
     }
 }

@@ -8,15 +8,21 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use seedpod_proto::cri::{
-    ExecSyncRequest, GetEventsRequest, StopContainerRequest, StopPodSandboxRequest,
+    ContainerFilter, ExecSyncRequest, GetEventsRequest, ListContainersRequest,
+    ListPodSandboxRequest, PodSandboxFilter, StopContainerRequest, StopPodSandboxRequest,
 };
 use tokio::time::timeout;
 
 use super::{CriRuntime, QUESTION, ask};
-use crate::runtime_cri::{ContainerState, Executed, RuntimeError, Sandbox};
+use crate::runtime_cri::{ContainerState, Executed, RuntimeError, Sandbox, Traits};
 
 /// What stopping may take beyond the grace period, and exec beyond its limit: the runtime's own work.
 const MARGIN: Duration = Duration::from_secs(10);
+
+/// The user's own annotation, which the kubelet passes on to the sandbox.
+const WAVE: &str = "seedpod.dev/wave";
+/// The kubelet's annotation on a container.
+const GRACE_PERIOD: &str = "io.kubernetes.pod.terminationGracePeriod";
 
 /// How much of a program's output is kept.
 const MAX_OUTPUT: usize = 1024;
@@ -43,6 +49,44 @@ impl CriRuntime {
         })
         .await?;
         Ok(())
+    }
+
+    /// From the annotations that the kubelet puts on the sandbox (the pod's own) and on its containers.
+    pub(super) async fn traits_of(&self, sandbox: &Sandbox) -> Result<Traits, RuntimeError> {
+        let (mut pods, mut containers) = (self.runtime.clone(), self.runtime.clone());
+        let filter = PodSandboxFilter {
+            id: sandbox.id.clone(),
+            ..PodSandboxFilter::default()
+        };
+        let request = ListPodSandboxRequest {
+            filter: Some(filter),
+        };
+        let pods = ask("ListPodSandbox", QUESTION, request, |request| {
+            pods.list_pod_sandbox(request)
+        });
+        let filter = ContainerFilter {
+            pod_sandbox_id: sandbox.id.clone(),
+            ..ContainerFilter::default()
+        };
+        let request = ListContainersRequest {
+            filter: Some(filter),
+        };
+        let containers = ask("ListContainers", QUESTION, request, |request| {
+            containers.list_containers(request)
+        });
+        let (pods, containers) = tokio::try_join!(pods, containers)?;
+        let wave = pods
+            .items
+            .iter()
+            .find_map(|pod| pod.annotations.get(WAVE)?.parse().ok());
+        let grace = containers
+            .containers
+            .iter()
+            .filter_map(|container| container.annotations.get(GRACE_PERIOD)?.parse().ok());
+        Ok(Traits {
+            wave,
+            grace: grace.max().map(Duration::from_secs),
+        })
     }
 
     async fn stop_container(&self, id: &str, grace: Duration) -> Result<(), RuntimeError> {
