@@ -16,7 +16,8 @@
 use std::{env, fs, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
-use seedpod_client::{Client, Error, InjectPods, Options, Wait};
+use futures_util::TryStreamExt as _;
+use seedpod_client::{Client, Error, InjectPods, LogOptions, Options, Pod, Wait, WaitError};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -82,10 +83,36 @@ async fn install() -> anyhow::Result<()> {
             );
         }
     });
-    let pods = client
+    match client
         .wait_ready(&bundle, injected.bundle.revision, wait)
-        .await?;
-    println!("{} pods are ready", pods.len());
+        .await
+    {
+        Ok(pods) => println!("{} pods are ready", pods.len()),
+        Err(error) => {
+            if let WaitError::Failed {
+                pod,
+                container: Some(container),
+                ..
+            } = &error
+            {
+                last_lines(&client, pod, container).await?;
+            }
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}
+
+/// Prints what a container has written last. No API server is needed for that.
+async fn last_lines(client: &Client, pod: &Pod, container: &str) -> anyhow::Result<()> {
+    let options = LogOptions::new(&pod.name)
+        .namespace(&pod.namespace)
+        .container(container)
+        .tail_lines(10);
+    let mut lines = client.get_pod_logs(options);
+    while let Some(line) = lines.try_next().await? {
+        eprintln!("  {container} | {}", line.text);
+    }
     Ok(())
 }
 

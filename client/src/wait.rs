@@ -20,6 +20,7 @@ const SHORTEST_LOOK: Duration = Duration::from_secs(1);
 pub struct Wait<'a> {
     deadline: Duration,
     patience: Duration,
+    stable_for: Duration,
     progress: Option<Progress<'a>>,
 }
 
@@ -29,6 +30,7 @@ impl<'a> Wait<'a> {
         Self {
             deadline,
             patience: Duration::from_secs(30),
+            stable_for: Duration::ZERO,
             progress: None,
         }
     }
@@ -39,6 +41,14 @@ impl<'a> Wait<'a> {
     /// after 2 s: the kubelet rarely changes its mind.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// The pods must stay as they should be for so long without a break. Default: not at all. A pod without probes is
+    /// ready as soon as its containers run, also when they end a second later. [`Client::wait_confirmed`] does not look
+    /// at it.
+    pub fn stable_for(mut self, time: Duration) -> Self {
+        self.stable_for = time;
         self
     }
 
@@ -60,6 +70,7 @@ impl fmt::Debug for Wait<'_> {
         f.debug_struct("Wait")
             .field("deadline", &self.deadline)
             .field("patience", &self.patience)
+            .field("stable_for", &self.stable_for)
             .finish_non_exhaustive()
     }
 }

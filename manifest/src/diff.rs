@@ -3,7 +3,7 @@
 use serde_json::Value;
 use similar::TextDiff;
 
-use crate::Pod;
+use crate::{Pod, Secrets};
 
 const MASK: &str = "<masked>";
 const MASK_OLD: &str = "<masked, as it was>";
@@ -44,6 +44,14 @@ pub(crate) fn diff(old: Option<&Pod>, new: Option<&Pod>) -> String {
         .context_radius(3)
         .header(&name('a', old), &name('b', new))
         .to_string()
+}
+
+pub(crate) fn pod_to_yaml(pod: &Pod, secrets: Secrets) -> String {
+    let mut value = pod.value.clone();
+    if secrets == Secrets::Masked {
+        mask(None, Some(&mut value));
+    }
+    to_yaml(Some(&value))
 }
 
 /// The pod as YAML with its secrets masked; JSON should YAML fail, which it does for no JSON value that is known.

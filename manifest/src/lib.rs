@@ -129,6 +129,21 @@ pub struct ForeignPod {
     pub host_ports: Vec<HostPort>,
 }
 
+/// The pod as YAML. The values of literal environment variables whose name suggests a secret are masked as in [`diff`],
+/// unless they are asked for.
+pub fn to_yaml(pod: &Pod, secrets: Secrets) -> String {
+    diff::pod_to_yaml(pod, secrets)
+}
+
+/// Whether what may be secret is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secrets {
+    /// It is not.
+    Masked,
+    /// It is.
+    Shown,
+}
+
 /// A unified diff of two pods as YAML, with what may be secret masked. Empty when they are equal.
 pub fn diff(old: Option<&Pod>, new: Option<&Pod>) -> String {
     diff::diff(old, new)

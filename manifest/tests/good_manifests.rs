@@ -1,8 +1,8 @@
 //! Manifests that the kubelet runs are accepted, and what comes out of them.
 
 use seedpod_manifest::{
-    Checked, FieldValidation, Options, Pod, Protocol, Reason, Stamp, check, diff, is_rendering_of,
-    nudge, read_foreign, render, unrender,
+    Checked, FieldValidation, Options, Pod, Protocol, Reason, Secrets, Stamp, check, diff,
+    is_rendering_of, nudge, read_foreign, render, to_yaml, unrender,
 };
 
 const GOOD: [&str; 4] = [
@@ -582,6 +582,23 @@ fn a_diff_shows_what_changes() {
     assert_eq!(diff(None, None), "");
     assert!(diff(None, Some(&new)).starts_with("--- /dev/null\n+++ b/default/web\n"));
     assert!(diff(Some(&old), None).starts_with("--- a/default/web\n+++ /dev/null\n"));
+}
+
+#[test]
+fn what_is_shown_of_a_pod_masks_what_may_be_secret_unless_it_is_asked_for() {
+    let manifest =
+        pod("  containers: [{name: c, image: x, env: [{name: API_TOKEN, value: s3cret}]}]");
+    let pod = only(&manifest);
+    let masked = to_yaml(&pod, Secrets::Masked);
+    assert!(
+        masked.contains("<masked>") && !masked.contains("s3cret"),
+        "{masked}"
+    );
+    let shown = to_yaml(&pod, Secrets::Shown);
+    assert_eq!(only(&shown).digest(), pod.digest(), "{shown}");
+    // Also without what the rendering adds.
+    let kept = unrender(&rendered(&pod)).unwrap();
+    assert_eq!(to_yaml(&kept, Secrets::Shown), shown);
 }
 
 #[test]

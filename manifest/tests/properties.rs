@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use seedpod_manifest::{
-    BundleName, FieldValidation, Options, Stamp, check, diff, is_rendering_of, nudge, read_foreign,
-    render, unrender,
+    BundleName, FieldValidation, Options, Secrets, Stamp, check, diff, is_rendering_of, nudge,
+    read_foreign, render, to_yaml, unrender,
 };
 use serde_json::{Map, Value, json};
 
@@ -52,6 +52,10 @@ fn use_text(text: &str) {
                         Some(pod.digest())
                     );
                     assert!(!diff(None, Some(pod)).is_empty());
+                    let shown = to_yaml(pod, Secrets::Shown);
+                    let again = check(&[&shown], &options(validation));
+                    let again = again.unwrap_or_else(|it| panic!("{it:?}\n{shown}"));
+                    assert_eq!(again.pods[0].digest(), pod.digest(), "{shown}");
                 }
             }
             Err(violations) => {

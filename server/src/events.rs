@@ -18,6 +18,7 @@ mod queue;
 mod reader;
 mod record;
 mod segment;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -30,7 +31,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::reader::{EventLog, From, WatchError};
-use self::{queue::Queue, reader::Shared, writer::Writer};
+use self::{queue::Queue, shared::Shared, writer::Writer};
 use crate::{fs::FileSystem, node::State};
 
 /// What has happened. See `EventType` in the API.

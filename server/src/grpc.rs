@@ -36,8 +36,6 @@ use seedpod_proto::v1::{
 use tokio::sync::Semaphore;
 use tonic::service::Routes;
 
-pub(crate) use pods::pods_by_state;
-
 use crate::{metrics::Metrics, node::NodeHandle, runtime_cri::CriRuntime};
 
 /// How many large requests are checked at once. Checking takes processor time and a multiple of the request's size in
@@ -56,6 +54,8 @@ pub(crate) struct NodeInfo {
     pub(crate) kubelet_root_directory: PathBuf,
     pub(crate) max_pods_per_bundle: usize,
     pub(crate) max_bundle_bytes: usize,
+    /// How long a request may take.
+    pub(crate) request_timeout: std::time::Duration,
     /// The most bytes of one request's message.
     pub(crate) max_message_bytes: usize,
 }

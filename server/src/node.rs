@@ -1,44 +1,70 @@
 //! The one actor that owns the node's state, and the handle through which everything else reaches it.
 
 mod actor;
+pub(crate) mod clock;
 mod error;
 mod follow;
+mod history;
 mod plan;
 pub(crate) mod status;
 #[cfg(test)]
 mod tests;
 mod trial;
 
-use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    io,
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use seedpod_manifest::{BundleName, Checked, Digest, HostPort, NodeName, PodKey, Warning};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::{actor::Command, status::PodStatus};
+use self::{
+    actor::Command,
+    clock::BootClock,
+    status::{PodStatus, Specs},
+};
 pub(crate) use self::{
     actor::{Rules, Setup, start},
-    error::{ChangeError, InjectError, RemoveError},
+    clock::BootTime,
+    error::{ChangeError, ConfirmError, HistoryError, InjectError, RemoveError, RollbackError},
+    history::Revision,
+    trial::{Confirmation, Left, OnTrial, Terms, Trial},
 };
 use crate::{
     events::{EventLog, EventSink},
     kubelet::KubeletWatch,
     probe::ReadinessWatch,
     projection::{Directory, ProjectionView},
-    runtime_cri::{ObservationWatch, Sandbox},
-    store::StoreId,
+    runtime_cri::{ObservationWatch, Sandbox, Seen},
+    store::{Reader, StoreId},
 };
 
 /// How long a client should wait when the queue is full: a few commits take less.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
 /// An injection as the API layer hands it over: decoded and checked, except against the node's state.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Inject {
     pub(crate) bundle: BundleName,
     pub(crate) checked: Checked,
     pub(crate) expected_revision: Option<u64>,
     /// The client's id for this request, and the digest of the request's content.
+    pub(crate) request: Option<RequestId>,
+    /// When set, the revision is undone unless it is confirmed in time.
+    pub(crate) trial: Option<Terms>,
+}
+
+/// A rollback as the API layer hands it over.
+#[derive(Debug, Clone)]
+pub(crate) struct Rollback {
+    pub(crate) bundle: BundleName,
+    /// 0: the last good revision before the active one.
+    pub(crate) to_revision: u64,
+    pub(crate) expected_revision: Option<u64>,
     pub(crate) request: Option<RequestId>,
 }
 
@@ -57,6 +83,8 @@ pub(crate) struct Injected {
     /// Ordered by pod.
     pub(crate) changes: Vec<Change>,
     pub(crate) warnings: Vec<StoredWarning>,
+    /// What a rollback was to; 0 for an injection.
+    pub(crate) source_revision: u64,
     /// Whether this answer was given before to the same request id.
     pub(crate) replayed: bool,
 }
@@ -144,16 +172,32 @@ pub(crate) struct State {
     pub(crate) bundles: BTreeMap<BundleName, Arc<Bundle>>,
     /// The last revision of bundles that were removed: their numbers go on when they come back.
     pub(crate) removed: BTreeMap<BundleName, u64>,
+    /// The newest good revision of each bundle that has one: it was ready as a whole once, or was confirmed.
+    pub(crate) good: BTreeMap<BundleName, u64>,
+    /// The bundles of which all pods of the active revision were ready once.
+    pub(crate) ready: BTreeSet<BundleName>,
+    /// The trials of the active revisions that were injected as one.
+    pub(crate) trials: BTreeMap<BundleName, OnTrial>,
 }
 
 impl State {
     /// The revision that the next commit of this bundle gets.
     pub(crate) fn next_revision(&self, name: &BundleName) -> u64 {
+        self.newest_revision(name).unwrap_or(0) + 1
+    }
+
+    /// The newest revision of a bundle, a removal included. `None`: nobody knows such a bundle.
+    pub(crate) fn newest_revision(&self, name: &BundleName) -> Option<u64> {
         let active = self.bundles.get(name).map(|bundle| bundle.revision);
-        active
-            .or_else(|| self.removed.get(name).copied())
-            .unwrap_or(0)
-            + 1
+        active.or_else(|| self.removed.get(name).copied())
+    }
+
+    /// The pods that bundles on trial may go back to: their names and ports are kept for them.
+    pub(crate) fn reserved(&self) -> impl Iterator<Item = (&Arc<Bundle>, &BundlePod)> {
+        let pending = self.trials.values().filter(|trial| trial.is_pending());
+        pending
+            .filter_map(|trial| trial.fallback.as_ref())
+            .flat_map(|bundle| bundle.pods.iter().map(move |pod| (bundle, pod)))
     }
 
     /// All pods with their bundles.
@@ -218,6 +262,11 @@ pub(crate) struct NodeHandle {
     directory: Arc<Directory>,
     id: Arc<StoreId>,
     events: EventSink,
+    kept: Reader,
+    clock: BootClock,
+    has_runtime: bool,
+    /// For whom changes are made. Empty: for nobody in particular.
+    client: Arc<str>,
 }
 
 /// All pods to speak of, judged. Published by `follow` whenever one changes.
@@ -233,17 +282,28 @@ struct Published {
     readiness: ReadinessWatch,
     kubelet: KubeletWatch,
     statuses: StatusWatch,
+    specs: Specs,
+    node: NodeName,
+    refused_after: Duration,
     event_log: EventLog,
 }
 
 impl NodeHandle {
+    /// The same, for changes that this client asks for.
+    pub(crate) fn on_behalf_of(&self, client: &str) -> Self {
+        Self {
+            client: client.into(),
+            ..self.clone()
+        }
+    }
+
     /// Commits an injection and answers when it is durable.
     ///
     /// # Cancel safety
     /// Once called, the injection is carried out also when the caller goes away.
     pub(crate) async fn inject(&self, inject: Inject) -> Result<Injected, InjectError> {
         let (answer, answered) = oneshot::channel();
-        self.send(Command::Inject(inject, answer))?;
+        self.send(Command::Inject(inject, Arc::clone(&self.client), answer))?;
         answered
             .await
             .unwrap_or(Err(ChangeError::ShuttingDown.into()))
@@ -254,12 +314,82 @@ impl NodeHandle {
         let handle = self.clone();
         let validate = move || {
             let state = handle.state();
-            let plan = plan::plan(&state, &handle.directory, &handle.id, inject)?;
+            let plan = plan::plan(&handle.surroundings(&state), inject)?;
             Ok(plan.preview())
         };
         tokio::task::spawn_blocking(validate)
             .await
             .unwrap_or(Err(ChangeError::ShuttingDown.into()))
+    }
+
+    /// The answer that a request with this id got before, if there was one.
+    pub(crate) async fn replay(&self, request: RequestId) -> Result<Option<Injected>, InjectError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Replay(request, answer))?;
+        answered
+            .await
+            .unwrap_or(Err(ChangeError::ShuttingDown.into()))
+    }
+
+    /// Makes the content of an earlier revision active again and answers when that is durable.
+    ///
+    /// # Cancel safety
+    /// Once called, the rollback is carried out also when the caller goes away.
+    pub(crate) async fn roll_back(&self, rollback: Rollback) -> Result<Injected, RollbackError> {
+        let (answer, answered) = oneshot::channel();
+        let client = Arc::clone(&self.client);
+        self.send(Command::RollBack(rollback, client, answer))?;
+        answered
+            .await
+            .unwrap_or(Err(ChangeError::ShuttingDown.into()))
+    }
+
+    /// What [`Self::roll_back`] would do, with diffs; changes nothing.
+    pub(crate) async fn validate_rollback(
+        &self,
+        rollback: Rollback,
+    ) -> Result<Injected, RollbackError> {
+        let handle = self.clone();
+        let validate = move || {
+            let state = handle.state();
+            let plan = plan::rollback(&handle.surroundings(&state), &handle.kept, &rollback)?;
+            Ok(plan.preview())
+        };
+        tokio::task::spawn_blocking(validate)
+            .await
+            .unwrap_or(Err(ChangeError::ShuttingDown.into()))
+    }
+
+    /// Confirms the active revision, which is on trial. Tells whether it was not confirmed before.
+    pub(crate) async fn confirm(
+        &self,
+        name: BundleName,
+        revision: u64,
+    ) -> Result<bool, ConfirmError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Confirm {
+            name,
+            revision,
+            client: Arc::clone(&self.client),
+            answer,
+        })?;
+        answered
+            .await
+            .unwrap_or(Err(ChangeError::ShuttingDown.into()))
+    }
+
+    fn surroundings<'a>(&'a self, state: &'a State) -> plan::Surroundings<'a> {
+        plan::Surroundings {
+            state,
+            directory: &self.directory,
+            id: &self.id,
+            has_runtime: self.has_runtime,
+        }
+    }
+
+    /// Now, on the clock of trials.
+    pub(crate) fn now(&self) -> BootTime {
+        self.clock.now()
     }
 
     /// Removes a bundle and answers when that is durable, with the bundle as it was.
@@ -275,6 +405,7 @@ impl NodeHandle {
         self.send(Command::Remove {
             name,
             expected_revision,
+            client: Arc::clone(&self.client),
             answer,
         })?;
         answered
@@ -318,6 +449,40 @@ impl NodeHandle {
         self.published.statuses.clone()
     }
 
+    /// How the pods of all bundles, or of one, are judged by all that is known at this moment. Unlike what
+    /// [`Self::statuses`] publishes, this is never behind what was committed before the call.
+    ///
+    /// Waits for a runtime that has not been asked yet, right after the start of the daemon; it answers then or is
+    /// known to be away.
+    pub(crate) async fn judge(&self, only: Option<&BundleName>) -> Vec<PodStatus> {
+        let mut observation = self.observation();
+        // An error: the node is stopping, and the last one has to do.
+        let _ = observation
+            .wait_for(|observation| !matches!(observation.seen, Seen::NotYet))
+            .await
+            .map(drop);
+        let published = &self.published;
+        // Earlier than the rest: a pod that is committed meanwhile is not known to be there before it is.
+        let earlier = Arc::clone(&published.statuses.borrow());
+        let observation = Arc::clone(&observation.borrow());
+        let readiness = Arc::clone(&published.readiness.borrow());
+        let kubelet = Arc::clone(&published.kubelet.borrow());
+        let (state, projections) = (self.state(), self.projections());
+        let parts = status::Parts {
+            state: &state,
+            projections: &projections,
+            runtime: (&*observation).into(),
+            readiness: &readiness,
+            kubelet: &kubelet,
+            specs: &published.specs,
+            node: &published.node,
+            refused_after: published.refused_after,
+            earlier: &earlier,
+            now: status::Now::read(),
+        };
+        status::judge(&parts, only)
+    }
+
     /// What runs.
     pub(crate) fn observation(&self) -> ObservationWatch {
         self.published.observation.clone()
@@ -353,17 +518,6 @@ impl NodeHandle {
     /// Whether the store and the static pod directory work. Ends with the node.
     pub(crate) fn serving(&self) -> watch::Receiver<bool> {
         self.published.clone().serving()
-    }
-
-    /// Takes the bundle away from sandboxes that only look like ours: of a rendered file that somebody copied, or of
-    /// another store. Their uid tells.
-    pub(crate) fn disown_copies(&self, sandboxes: &mut [Sandbox], node: &NodeName) {
-        for sandbox in sandboxes {
-            if owner_of(&self.id, sandbox, node).is_none() {
-                sandbox.bundle = None;
-                sandbox.revision = None;
-            }
-        }
     }
 
     /// Files in the static pod directory that Seedpod does not own, ordered.
@@ -411,6 +565,17 @@ impl Published {
     }
 }
 
+/// Takes the bundle away from sandboxes that only look like ours: of a rendered file that somebody copied, or of
+/// another store. Their uid tells.
+fn disown_copies(sandboxes: &mut [Sandbox], id: &StoreId, node: &NodeName) {
+    for sandbox in sandboxes {
+        if owner_of(id, sandbox, node).is_none() {
+            sandbox.bundle = None;
+            sandbox.revision = None;
+        }
+    }
+}
+
 /// The runtime's sandboxes of one pod.
 pub(crate) fn sandboxes_of<'a, 'k>(
     sandboxes: &'a [Sandbox],
@@ -421,6 +586,20 @@ pub(crate) fn sandboxes_of<'a, 'k>(
         sandbox.namespace == key.namespace
             && pod_name(&sandbox.name, node) == Some(key.name.as_str())
     })
+}
+
+/// Sandboxes by the namespace and name of their pod, the latter without the node's suffix.
+type SandboxesByPod<'a> = HashMap<(&'a str, &'a str), Vec<&'a Sandbox>>;
+
+fn sandboxes_by_pod<'a>(sandboxes: &'a [Sandbox], node: &NodeName) -> SandboxesByPod<'a> {
+    let mut of_pods = SandboxesByPod::new();
+    for sandbox in sandboxes {
+        if let Some(name) = pod_name(&sandbox.name, node) {
+            let place = (sandbox.namespace.as_str(), name);
+            of_pods.entry(place).or_default().push(sandbox);
+        }
+    }
+    of_pods
 }
 
 /// The pod that a sandbox is of, when this very store made it: the uid of its content proves that.

@@ -8,10 +8,11 @@ mod join;
 mod observation;
 mod observe;
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
+use seedpod_manifest::HostPort;
 
 pub(crate) use self::{
     client::CriRuntime,
@@ -94,6 +95,14 @@ impl Sandbox {
     }
 }
 
+/// All that the runtime lists.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Listing {
+    pub(crate) sandboxes: Vec<Sandbox>,
+    /// By the id of a container: the id of the attempt before it, which may have been in an earlier sandbox.
+    pub(crate) previous: HashMap<String, String>,
+}
+
 /// What the runtime says of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ContainerState {
@@ -139,6 +148,16 @@ pub(crate) trait Runtime: Clone + Send + Sync + 'static {
     /// All pod sandboxes that the kubelet made, with their containers. Exited ones may be listed too.
     fn sandboxes(&self) -> impl Future<Output = Result<Vec<Sandbox>, RuntimeError>> + Send;
 
+    /// As [`Self::sandboxes`], and which containers were there before.
+    fn listing(&self) -> impl Future<Output = Result<Listing, RuntimeError>> + Send {
+        async {
+            Ok(Listing {
+                sandboxes: self.sandboxes().await?,
+                previous: HashMap::new(),
+            })
+        }
+    }
+
     /// What the runtime tells of one container beyond [`Self::sandboxes`].
     fn container_status(
         &self,
@@ -158,6 +177,12 @@ pub(crate) trait Runtime: Clone + Send + Sync + 'static {
         grace: Duration,
     ) -> impl Future<Output = Result<(), RuntimeError>> + Send;
 
+    /// Removes a sandbox that has stopped, with its containers. Their logs stay. Nothing is done unless it is overridden.
+    fn remove(&self, sandbox: &Sandbox) -> impl Future<Output = Result<(), RuntimeError>> + Send {
+        let _ = sandbox;
+        std::future::ready(Ok(()))
+    }
+
     /// What the runtime knows of a pod whose manifest is gone. Nothing, unless it is overridden.
     fn traits(
         &self,
@@ -175,15 +200,17 @@ pub(crate) trait Runtime: Clone + Send + Sync + 'static {
         limit: Duration,
     ) -> impl Future<Output = Result<Executed, RuntimeError>> + Send;
 
-    /// Notices that something has changed, as long as the runtime is there. An error when it tells of no events.
+    /// Notices that something has changed, as long as the runtime is there. It ends, or there is an error, when the
+    /// runtime tells of none.
     fn events(&self) -> impl Future<Output = Result<BoxStream<'static, ()>, RuntimeError>> + Send;
 }
 
 /// What of a pod's manifest can be read from what the kubelet made of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Traits {
     pub(crate) wave: Option<u32>,
     pub(crate) grace: Option<Duration>,
+    pub(crate) host_ports: Vec<HostPort>,
 }
 
 /// How a program in a container ended.

@@ -31,8 +31,11 @@ pub(crate) async fn run(args: DiffArgs, connection: ConnectionArgs) -> anyhow::R
         None => before(&client.list_revisions(&bundle).await?, &new)?,
     };
     let old = history::read(&client, &bundle, from, show_secrets).await?;
-    let text = diff(&old, &new);
-    if text.is_empty() {
+    let Difference { text, masked } = diff(&old, &new);
+    for name in &masked {
+        eprintln!("{name} differs only in what is masked; --show-secrets shows it.");
+    }
+    if text.is_empty() && masked.is_empty() {
         eprintln!(
             "Revisions {} and {} of bundle {bundle} do not differ.",
             old.revision, new.revision
@@ -56,19 +59,26 @@ fn before(kept: &[Revision], new: &Revision) -> anyhow::Result<u64> {
         })
 }
 
-fn diff(old: &Revision, new: &Revision) -> String {
+struct Difference {
+    text: String,
+    /// The pods that differ without its being seen.
+    masked: Vec<String>,
+}
+
+fn diff(old: &Revision, new: &Revision) -> Difference {
     let (old_pods, new_pods) = (sides(old), sides(new));
     let mut names: Vec<_> = old_pods.keys().chain(new_pods.keys()).collect();
     names.sort();
     names.dedup();
     let mut text = String::new();
+    let mut masked = Vec::new();
     for name in names {
         let (old_pod, new_pod) = (old_pods.get(name), new_pods.get(name));
         let manifest = |side: Option<&Side<'_>>| side.map_or("", |side| side.manifest).to_owned();
         let (before, after) = (manifest(old_pod), manifest(new_pod));
         if before == after {
             if old_pod.map(|side| side.digest) != new_pod.map(|side| side.digest) {
-                eprintln!("{name} differs only in what is masked; --show-secrets shows it.");
+                masked.push(name.clone());
             }
             continue;
         }
@@ -83,7 +93,7 @@ fn diff(old: &Revision, new: &Revision) -> String {
             .to_string();
         changes::push_diff(&mut text, &unified, "");
     }
-    text
+    Difference { text, masked }
 }
 
 fn sides(revision: &Revision) -> BTreeMap<String, Side<'_>> {

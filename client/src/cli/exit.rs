@@ -71,7 +71,9 @@ fn code(error: &anyhow::Error) -> u8 {
         return USAGE;
     }
     match find::<WaitError>(error) {
-        Some(WaitError::Deadline { .. } | WaitError::Unconfirmed { .. }) => return TIMEOUT,
+        Some(
+            WaitError::Deadline { .. } | WaitError::Unstable { .. } | WaitError::Unconfirmed { .. },
+        ) => return TIMEOUT,
         Some(WaitError::Failed { .. } | WaitError::Wave { .. }) => return POD_FAILED,
         Some(WaitError::Refused { .. }) => return POD_REFUSED,
         Some(WaitError::RolledBack { .. }) => return ROLLED_BACK,

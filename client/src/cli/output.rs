@@ -109,20 +109,14 @@ impl Columns {
         self.0.is_empty()
     }
 
-    /// Makes the columns at least as wide as those of an earlier table, and returns how wide they are.
-    pub(crate) fn align(&mut self, earlier: Option<&[u16]>) -> Vec<u16> {
+    /// Makes the columns at least so wide, and returns how wide they are.
+    pub(crate) fn align(&mut self, least: &[u16]) -> Vec<u16> {
         let widths: Vec<u16> = self
             .0
             .column_max_content_widths()
             .into_iter()
-            .zip(
-                earlier
-                    .unwrap_or_default()
-                    .iter()
-                    .copied()
-                    .chain(iter::repeat(0)),
-            )
-            .map(|(own, earlier)| own.max(earlier))
+            .zip(least.iter().copied().chain(iter::repeat(0)))
+            .map(|(own, least)| own.max(least))
             .collect();
         for (column, width) in self.0.column_iter_mut().zip(&widths) {
             let gap = column.padding_width();

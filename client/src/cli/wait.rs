@@ -41,6 +41,7 @@ pub(crate) async fn if_asked(
         wait,
         timeout,
         patience,
+        stable_for,
     } = args;
     if !wait {
         return Ok(());
@@ -65,7 +66,10 @@ pub(crate) async fn if_asked(
             ));
         }
     };
-    let wait = Wait::new(timeout).patience(patience).on_progress(show);
+    let wait = Wait::new(timeout)
+        .patience(patience)
+        .stable_for(stable_for.unwrap_or_default())
+        .on_progress(show);
     let result = match trial {
         Some(_) => client.wait_confirmed(name, revision, wait).await,
         None => client.wait_ready(name, revision, wait).await,

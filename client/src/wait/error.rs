@@ -8,7 +8,7 @@ use crate::{Error, Pod, error::Seconds};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// A pod has failed for longer than [`Wait::patience`].
+    /// A pod has failed for longer than [`Wait::patience`](crate::Wait::patience).
     #[error("pod {} has failed{}", FullName(.pod), Because(.pod))]
     #[non_exhaustive]
     Failed {
@@ -55,7 +55,7 @@ pub enum WaitError {
         /// Why the node went back.
         reason: String,
     },
-    /// The node cannot tell what runs: for longer than [`Wait::patience`], or because it has no container runtime
+    /// The node cannot tell what runs: for longer than [`Wait::patience`](crate::Wait::patience), or because it has no container runtime
     /// configured.
     #[error("it is not known whether pod {} runs{}", FullName(.pod), Because(.pod))]
     #[non_exhaustive]
@@ -71,6 +71,14 @@ pub enum WaitError {
         after: Duration,
         /// The pods that are not as they should be.
         pods: Vec<Pod>,
+    },
+    /// Time is up, and the pods are ready, but have not been for as long as [`Wait::stable_for`](crate::Wait::stable_for)
+    /// asks.
+    #[error("after {} the pods had not been ready for long enough", Seconds(*.after))]
+    #[non_exhaustive]
+    Unstable {
+        /// How long was waited.
+        after: Duration,
     },
     /// Time is up, and the revision is still on trial.
     #[error("after {} revision {revision} of bundle {bundle:?} is not confirmed", Seconds(*.after))]

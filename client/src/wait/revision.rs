@@ -35,7 +35,7 @@ pub(super) async fn wait(
         revision,
         end: now + wait.deadline,
         next_look: now,
-        judge: Judge::new(Vec::new(), goal, wait.patience),
+        judge: Judge::new(goal, wait.patience, wait.stable_for),
         wait,
         known: false,
         confirmed: false,
@@ -81,6 +81,10 @@ impl Waiting<'_> {
                     // The node has seen them ready and confirmed the revision; what came after is not the trial's.
                     _ if self.confirmed => return Ok(pods.clone()),
                     Verdict::Reached(_) => self.unfinished.clear(),
+                    Verdict::Settling(until) => {
+                        wake = wake.min(until);
+                        self.unfinished.clear();
+                    }
                     Verdict::Hopeless(error) => return Err(error),
                     Verdict::Wait {
                         unfinished,
@@ -238,6 +242,7 @@ impl Waiting<'_> {
                     revision: self.revision,
                 }
             }
+            None if pods.is_empty() && self.judge.is_settling() => WaitError::Unstable { after },
             None => WaitError::Deadline { after, pods },
         }
     }

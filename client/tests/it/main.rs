@@ -20,6 +20,7 @@ mod tool_lint;
 mod tool_pki;
 mod tool_pods;
 mod tool_revisions;
+mod tool_terminal;
 mod tool_wait;
 mod tool_watch;
 mod waiting;

@@ -150,7 +150,7 @@ fn bundles_are_listed_in_columns() {
 }
 
 /// What a node with 50 pods has: long names, restarts, and a pod that is being replaced.
-fn fifty() -> Vec<v1::Pod> {
+pub(crate) fn fifty() -> Vec<v1::Pod> {
     let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(4000);
     (0..50)
         .map(|index| {

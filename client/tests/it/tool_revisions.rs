@@ -148,13 +148,15 @@ fn pods_that_were_added_or_differ_only_in_secrets_are_told_apart() {
         }
         Answer::Reply(revision)
     }));
-    ask(
-        &Fake::start(script),
-        &["diff", "web", "--from", "2", "--to", "3"],
-    )
-    .success()
-    .stdout("--- /dev/null\n+++ kube-system/b (revision 3)\n@@ -0,0 +1 @@\n+kind: Pod\n")
-    .stderr("kube-system/a differs only in what is masked; --show-secrets shows it.\n");
+    let fake = Fake::start(script);
+    ask(&fake, &["diff", "web", "--from", "1", "--to", "2"])
+        .success()
+        .stdout("")
+        .stderr("kube-system/a differs only in what is masked; --show-secrets shows it.\n");
+    ask(&fake, &["diff", "web", "--from", "2", "--to", "3"])
+        .success()
+        .stdout("--- /dev/null\n+++ kube-system/b (revision 3)\n@@ -0,0 +1 @@\n+kind: Pod\n")
+        .stderr("kube-system/a differs only in what is masked; --show-secrets shows it.\n");
 }
 
 fn reply(changes: &[(&str, Type, &str)]) -> v1::RollbackBundleResponse {

@@ -134,6 +134,15 @@ hint: `seedpod describe pod` and `seedpod logs` tell more; `seedpod rollback` go
 }
 
 #[test]
+fn a_pod_that_ends_soon_after_it_was_ready_is_seen_to_fail() {
+    let script = script(vec![pod("a", "uid-a", State::Ready, ""), crashed(false)]);
+    let args = ["--stable-for", "20s", "--patience", "200ms"];
+    inject(&Fake::start(script), &args)
+        .code(5)
+        .stderr(contains("error: pod kube-system/a has failed"));
+}
+
+#[test]
 fn a_pod_that_stays_failed_exits_with_5() {
     let mut script = script(vec![pod("a", "uid-a", State::Starting, ""), crashed(false)]);
     script.logs = always(logs(&["no such host"]));

@@ -46,12 +46,12 @@ fn a_watch_prints_a_row_for_each_change() {
     assert_eq!(
         stdout(&assert),
         "\
-BUNDLE  NAMESPACE    NAME  STATE     SINCE  READY  RESTARTS  REV
-web     kube-system  a     Ready     -      0/0    0         3
-web     kube-system  b     Starting  -      0/0    0         3
-web     kube-system  a     Gone
-web     kube-system  a-long-name-for-a-pod  Ready     -      0/0    0         3
-web     kube-system  b                      Ready     -      0/0    0         3
+BUNDLE    NAMESPACE    NAME              STATE      SINCE  READY  RESTARTS     REV  MESSAGE
+web       kube-system  a                 Ready      -      0/0    0            3
+web       kube-system  b                 Starting   -      0/0    0            3    pulls the image
+web       kube-system  a                 Gone
+web       kube-system  a-long-name-for-a-pod  Ready      -      0/0    0            3
+web       kube-system  b                      Ready      -      0/0    0            3
 "
     );
     assert!(

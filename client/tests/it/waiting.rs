@@ -150,6 +150,19 @@ async fn a_pod_that_stays_failed_ends_the_wait_and_names_the_container() {
 }
 
 #[tokio::test]
+async fn pods_that_are_ready_for_too_short_a_time_are_not_enough_where_they_must_be_stable() {
+    let ready = [(State::Ready, ""), (State::Ready, "")];
+    let fake = Fake::start(web(&[ready]));
+    let wait = || Wait::new(SHORT).stable_for(SHORT / 4);
+    self::ready(&fake, wait()).await.expect("stable");
+    let error = self::ready(&fake, wait().stable_for(LONG)).await;
+    assert!(
+        matches!(error, Err(WaitError::Unstable { .. })),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_pod_that_the_kubelet_refuses_ends_the_wait() {
     let fake = Fake::start(web(&[[
         (State::Ready, ""),

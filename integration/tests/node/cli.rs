@@ -103,7 +103,7 @@ fn pods_are_injected_shown_changed_and_removed() {
     for pod in ["web", "more"] {
         let name = scene.name(pod);
         let line = pods.lines().find(|line| line.contains(&name)).unwrap();
-        assert!(line.contains("Running") && line.contains("1/1"), "{pods}");
+        assert!(line.contains("Ready") && line.contains("1/1"), "{pods}");
     }
     let pods = tool
         .run(&["get", "pods", "--bundle", &bundle, "-o", "json"])

@@ -23,7 +23,7 @@ fn an_injected_pod_runs_and_can_be_traced_to_its_revision() {
     let [pod] = pods.as_slice() else {
         panic!("{pods:?}")
     };
-    assert_eq!(pod.state, PodState::Running);
+    assert_eq!(pod.state, PodState::Ready);
     assert_eq!(pod.uid, injected.bundle.pods[0].uid);
     assert_eq!((pod.revision, pod.running_revision), (1, 1));
     assert_eq!(

@@ -16,7 +16,7 @@ use seedpod_client::{Bundle, Client, Code, Error, InjectPods, RemoveBundle, Retr
 use seedpod_integration::{ContainerKind, Node, NodeOptions, wait_until};
 use serde_json::{Value, json};
 
-use self::random::Random;
+pub(crate) use self::random::{Random, fresh_seed};
 use self::watcher::Watcher;
 use crate::rig::LIMIT;
 use crate::scene::{Scene, connect_lazy, files_of, run, socket_options, spawn};
@@ -30,7 +30,7 @@ const PADDING: usize = 12_000;
 /// The kubelet has much to catch up with.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-fn number(variable: &str) -> Option<u64> {
+pub(crate) fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(
         text.parse()
@@ -41,7 +41,7 @@ fn number(variable: &str) -> Option<u64> {
 #[test]
 fn a_daemon_killed_at_random_instants_loses_and_tears_nothing() {
     let kills = number("SEEDPOD_TORTURE_KILLS").unwrap_or(200);
-    let seed = number("SEEDPOD_TORTURE_KILL_SEED").unwrap_or_else(random::fresh_seed);
+    let seed = number("SEEDPOD_TORTURE_KILL_SEED").unwrap_or_else(fresh_seed);
     println!("{kills} kills, SEEDPOD_TORTURE_KILL_SEED={seed}");
     // A node of its own: the kubelet has so much to do that others would wait for it.
     let node = Node::start(&NodeOptions::default()).unwrap();

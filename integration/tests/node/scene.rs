@@ -145,8 +145,11 @@ impl<'node> Scene<'node> {
         run(self.client.wait_removed(&bundle, Wait::new(LIMIT))).expect("the pods are gone");
     }
 
+    /// A bundle as it is committed, without what runs of it.
     pub(crate) fn bundle(&self, bundle: &str) -> Result<Bundle, Error> {
-        run(self.client.get_bundle(self.name(bundle)))
+        let mut bundle = run(self.client.get_bundle(self.name(bundle)))?;
+        bundle.status = None;
+        Ok(bundle)
     }
 
     pub(crate) fn pods(&self, bundle: &str) -> Vec<Pod> {

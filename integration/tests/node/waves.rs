@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
-use seedpod_client::{InjectPods, PodState, RemoveBundle, Wait};
-use seedpod_integration::{ContainerKind, ControlPlane, Node, NodeOptions, images, wait_until};
+use seedpod_client::{BundleState, InjectPods, PodState, RemoveBundle, Wait};
+use seedpod_integration::{
+    ContainerKind, ControlPlane, Node, NodeOptions, images, wait_for, wait_until,
+};
 use serde_json::{Value, json};
 
 use crate::pods::{self, Asks, Probed, in_wave};
@@ -179,5 +181,28 @@ fn a_wave_goes_on_waiting_after_the_daemon_was_killed() {
     scene.daemon.kill9().unwrap();
     waves.first.pass();
     scene.daemon.start_again().unwrap();
+    waves.wait_second_runs();
+}
+
+#[test]
+fn a_wave_that_is_late_names_its_pod_and_the_next_one_still_waits_for_it() {
+    let config = json!({"readiness": {"waveTimeout": "2s"}});
+    let scene = Scene::configured("late", config);
+    let waves = TwoWaves::inject(&scene);
+    let culprit = scene.name("first");
+    let status = wait_for(LIMIT, "the wave is late", || {
+        let status = scene.bundle("bundle").ok()?.status?;
+        (status.state == BundleState::Failed).then_some(status)
+    })
+    .unwrap();
+    assert!(status.message.contains(&culprit), "{status:?}");
+    assert_eq!(status.wave, Some(0), "{status:?}");
+    waves.assert_second_waits();
+    let waiting = scene.pods("bundle");
+    let second = waiting.iter().find(|it| it.name == scene.name("second"));
+    let why = &second.unwrap().message;
+    assert!(why.contains(&culprit), "{why}");
+
+    waves.first.pass();
     waves.wait_second_runs();
 }

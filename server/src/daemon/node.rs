@@ -57,6 +57,7 @@ pub(super) async fn start(
         runtime: runtime.clone(),
         kubelet,
         rules,
+        clock: node::clock::BootClock::of_system(),
         metrics: metrics.clone(),
     };
     let (handle, mut tasks) = node::start(setup, stop.clone())?;
@@ -70,17 +71,14 @@ pub(super) async fn start(
         kubelet_root_directory: configuration.kubelet_root_directory.clone(),
         max_pods_per_bundle: configuration.limits.max_pods_per_bundle,
         max_bundle_bytes: configuration.limits.max_bundle_bytes,
+        request_timeout: configuration.limits.request_timeout,
         max_message_bytes: configuration.limits.max_message_bytes(),
     };
     let serving = handle.serving();
-    let routes = grpc::routes(handle.clone(), runtime.clone(), info, metrics);
+    let routes = grpc::routes(handle.clone(), runtime, info, metrics);
     Ok(Started {
         routes: reflection(routes)?,
-        observed: NodeView {
-            handle,
-            runtime,
-            node: configuration.node_name.clone(),
-        },
+        observed: NodeView { handle },
         serving,
         ended: Box::pin(async move {
             let mut tasks: FuturesUnordered<_> = tasks.into_iter().collect();
@@ -97,8 +95,6 @@ pub(super) async fn start(
 #[derive(Debug, Clone)]
 pub(super) struct NodeView {
     handle: NodeHandle,
-    runtime: Option<CriRuntime>,
-    node: seedpod_manifest::NodeName,
 }
 
 impl Observed for NodeView {
@@ -111,7 +107,11 @@ impl Observed for NodeView {
     }
 
     async fn pods_by_state(&self) -> Option<BTreeMap<&'static str, u64>> {
-        grpc::pods_by_state(&self.handle, self.runtime.as_ref(), &self.node).await
+        let mut counts = BTreeMap::new();
+        for pod in self.handle.statuses().borrow().iter() {
+            *counts.entry(pod.state.as_str()).or_default() += 1;
+        }
+        Some(counts)
     }
 }
 

@@ -10,9 +10,9 @@ use std::{
 use super::{
     Event,
     queue::Waiting,
-    reader::{Extent, Shared},
     record::{self, Recorded},
     segment::{self, Scan},
+    shared::{Extent, Shared},
 };
 use crate::fs::{FileSystem, OpenFile};
 

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::{
     Event, EventKind, EventLog, From, NewEvent, WatchError,
     log::{Log, Size},
-    reader::Shared,
+    shared::Shared,
 };
 use crate::{fs::FileSystem, fs::sim::SimDisk};
 

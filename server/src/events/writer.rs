@@ -10,7 +10,7 @@ use super::{
     catch_up::{Commit, catch_up},
     log::{Log, Size},
     queue::{Queue, Waiting},
-    reader::Shared,
+    shared::Shared,
 };
 use crate::error::chain;
 

@@ -1,4 +1,4 @@
-//! Who changed what: one line for each attempt, whatever came of it, with target `audit`. Never contents.
+//! Who changed what, or saw what may be secret: one line for each attempt, whatever came of it, with target `audit`. Never contents.
 
 use tonic::{Extensions, Status};
 use tracing::info;
@@ -9,7 +9,7 @@ use crate::{access::Identity, node::Bundle};
 /// The client of a request, as far as audit tells of it.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
-    who: String,
+    pub(super) who: String,
     from: String,
     serial: String,
 }
@@ -39,6 +39,8 @@ pub(super) enum Outcome<'a> {
     Unchanged(Option<&'a Bundle>),
     /// A repeated request got the answer of the first one.
     Replayed(&'a Bundle),
+    /// What may be secret was shown.
+    Shown(&'a Bundle),
     Refused(&'a Status),
 }
 
@@ -48,6 +50,7 @@ pub(super) fn record(caller: &Caller, method: &'static str, bundle: &str, outcom
         Outcome::Changed(of) => ("changed", Some(*of), None),
         Outcome::Unchanged(of) => ("unchanged", *of, None),
         Outcome::Replayed(of) => ("replayed", Some(*of), None),
+        Outcome::Shown(of) => ("shown", Some(*of), None),
         Outcome::Refused(status) => ("refused", None, Some(*status)),
     };
     info!(

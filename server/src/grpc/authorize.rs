@@ -70,6 +70,16 @@ enum Refusal {
     },
 }
 
+/// The status of a call that needs this role because of what is in the request.
+pub(super) fn role_required(identity: Option<&Identity>, path: &str, role: Role) -> Status {
+    Refusal::RoleRequired {
+        who: identity.map_or_else(|| "unknown".to_owned(), |identity| identity.name.clone()),
+        path: path.to_owned(),
+        role,
+    }
+    .into()
+}
+
 fn decide(path: &str, identity: Option<&Identity>) -> Result<(), Refusal> {
     let identity = identity.ok_or(Refusal::Unauthenticated)?;
     let who = || identity.name.clone();

@@ -6,7 +6,7 @@ use seedpod_proto::v1;
 use crate::{
     node::{
         Bundle, BundlePod, Change, ChangeKind, Injected, Problem, StoredWarning,
-        status::{ContainerStatus, PodState, PodStatus},
+        status::{BundleState, BundleSummary, ContainerStatus, PodState, PodStatus, Termination},
     },
     runtime_cri::ContainerState,
 };
@@ -90,21 +90,22 @@ pub(super) fn problem(problem: &Problem) -> v1::Problem {
     }
 }
 
-pub(super) fn pod(status: PodStatus, pod_ips: Vec<String>) -> v1::Pod {
+pub(super) fn pod(status: &PodStatus) -> v1::Pod {
     v1::Pod {
         bundle: status.bundle.to_string(),
-        namespace: status.key.namespace,
-        name: status.key.name,
-        node_pod_name: status.node_pod_name,
-        uid: status.uid,
+        namespace: status.key.namespace.clone(),
+        name: status.key.name.clone(),
+        node_pod_name: status.node_pod_name.clone(),
+        uid: status.uid.clone(),
         revision: status.revision,
         state: pod_state(status.state).into(),
-        message: status.message,
+        message: status.message.clone(),
         running_revision: status.running_revision,
-        sandbox_id: status.sandbox_id,
-        pod_ips,
-        containers: status.containers.into_iter().map(container).collect(),
-        ..v1::Pod::default()
+        sandbox_id: status.sandbox_id.clone(),
+        pod_ips: status.pod_ips.clone(),
+        containers: status.containers.iter().map(container).collect(),
+        state_time: Some(timestamp(status.state_time)),
+        wave: status.wave,
     }
 }
 
@@ -114,14 +115,17 @@ fn pod_state(state: PodState) -> v1::PodState {
         PodState::Projected => v1::PodState::Projected,
         PodState::Starting => v1::PodState::Starting,
         PodState::Running => v1::PodState::Running,
+        PodState::Ready => v1::PodState::Ready,
+        PodState::NotReady => v1::PodState::NotReady,
         PodState::Failed => v1::PodState::Failed,
+        PodState::Refused => v1::PodState::Refused,
         PodState::Replacing => v1::PodState::Replacing,
         PodState::Removing => v1::PodState::Removing,
         PodState::Unknown => v1::PodState::Unknown,
     }
 }
 
-fn container(status: ContainerStatus) -> v1::Container {
+fn container(status: &ContainerStatus) -> v1::Container {
     use v1::container::State;
     let state = match status.state {
         ContainerState::Created => State::Created,
@@ -130,15 +134,45 @@ fn container(status: ContainerStatus) -> v1::Container {
         ContainerState::Unknown => State::Unknown,
     };
     v1::Container {
-        name: status.name,
-        id: status.id,
+        name: status.name.clone(),
+        id: status.id.clone(),
         state: state.into(),
         restart_count: status.restart_count,
-        image: status.image,
+        image: status.image.clone(),
+        image_id: status.image_id.clone(),
         start_time: status.start_time.map(timestamp),
+        finish_time: status.finish_time.map(timestamp),
         exit_code: status.exit_code,
-        reason: status.reason,
-        ..v1::Container::default()
+        reason: status.reason.clone(),
+        message: status.message.clone(),
+        ready: status.ready,
+        probe_message: status.probe_message.clone(),
+        last_termination: status.last_termination.as_ref().map(termination),
+    }
+}
+
+fn termination(end: &Termination) -> v1::container::Termination {
+    v1::container::Termination {
+        exit_code: end.exit_code,
+        reason: end.reason.clone(),
+        finish_time: end.finish_time.map(timestamp),
+    }
+}
+
+/// Without the pods.
+pub(super) fn bundle_status(summary: &BundleSummary) -> v1::BundleStatus {
+    let state = match summary.state {
+        BundleState::Ready => v1::BundleState::Ready,
+        BundleState::Progressing => v1::BundleState::Progressing,
+        BundleState::Failed => v1::BundleState::Failed,
+        BundleState::Unknown => v1::BundleState::Unknown,
+    };
+    v1::BundleStatus {
+        state: state.into(),
+        message: summary.message.clone(),
+        ready_pods: u32::try_from(summary.ready_pods).unwrap_or(u32::MAX),
+        wave: summary.wave,
+        pods: Vec::new(),
     }
 }
 

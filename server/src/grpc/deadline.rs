@@ -11,9 +11,25 @@ use std::{
 
 use http::{Request, Response};
 use seedpod_proto::ERROR_DOMAIN;
-use tonic::{Code, Status, body::Body};
+use tonic::{Code, Status, body::Body, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, StatusExt};
 use tower::{Layer, Service};
+
+/// How long the client waits for the answer, as it says in `grpc-timeout`. `None`: as long as it takes.
+pub(super) fn of_client(metadata: &MetadataMap) -> Option<Duration> {
+    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(number.saturating_mul(3600))),
+        "M" => Some(Duration::from_secs(number.saturating_mul(60))),
+        "S" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_millis(number)),
+        "u" => Some(Duration::from_micros(number)),
+        "n" => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
 
 /// Answers DEADLINE_EXCEEDED when a service has not answered in time. Streams that have begun may go on.
 #[derive(Debug, Clone, Copy)]

@@ -1,8 +1,12 @@
 //! `PodInjectionService`.
 
-mod request;
+mod images;
+pub(super) mod request;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::stream::BoxStream;
 use seedpod_manifest::{BundleName, Checked, FieldValidation, Options, Violation, check};
@@ -22,7 +26,7 @@ use self::request::Injection;
 use super::{
     Api,
     audit::{self, Caller, Outcome},
-    convert,
+    convert, deadline,
     page::{List, Page},
     pods::{self, PodPage},
     reason::code_name,
@@ -48,8 +52,12 @@ impl PodInjectionService for Api {
     ) -> Result<Response<InjectPodsResponse>, Status> {
         let api = self.clone();
         let caller = audit::caller(request.extensions());
+        let limit = deadline::of_client(request.metadata())
+            .map_or(self.info.request_timeout, |theirs| {
+                theirs.min(self.info.request_timeout)
+            });
         let request = request.into_inner();
-        carry_through(async move { api.inject_and_record(&caller, request).await }).await
+        carry_through(async move { api.inject_and_record(&caller, request, limit).await }).await
     }
 
     async fn get_bundle(
@@ -62,7 +70,10 @@ impl PodInjectionService for Api {
             .bundles
             .get(&name)
             .ok_or_else(|| status::not_found(&name))?;
-        Ok(Response::new(convert::bundle(bundle)))
+        Ok(Response::new(Bundle {
+            status: Some(pods::bundle_status(&self.handle, &name).await),
+            ..self.complete(convert::bundle(bundle))
+        }))
     }
 
     async fn list_bundles(
@@ -80,9 +91,13 @@ impl PodInjectionService for Api {
         let all: Vec<_> = state.bundles.values().collect();
         let (bundles, next_page_token) =
             page.take(List::Bundles, all, |bundle| bundle.name.to_string());
+        let mut statuses = pods::bundle_statuses(&self.handle).await;
         let bundles = bundles
             .into_iter()
-            .map(|bundle| convert::bundle(bundle))
+            .map(|bundle| Bundle {
+                status: statuses.remove(bundle.name.as_str()),
+                ..self.complete(convert::bundle(bundle))
+            })
             .collect();
         Ok(Response::new(ListBundlesResponse {
             bundles,
@@ -115,9 +130,7 @@ impl PodInjectionService for Api {
             PODS_PER_PAGE,
             &request.page_token,
         )?;
-        let (handle, runtime) = (&self.handle, self.runtime.as_ref());
-        let (pods, next_page_token) =
-            pods::list(handle, runtime, &self.info.node, only.as_ref(), &page).await;
+        let (pods, next_page_token) = pods::list(&self.handle, only.as_ref(), &page).await;
         Ok(Response::new(ListPodsResponse {
             pods,
             next_page_token,
@@ -128,9 +141,7 @@ impl PodInjectionService for Api {
         &self,
         request: Request<WatchPodsRequest>,
     ) -> Result<Response<Self::WatchPodsStream>, Status> {
-        self.watch_pods(request.into_inner())
-            .await
-            .map(Response::new)
+        self.watch_pods(&request.into_inner()).map(Response::new)
     }
 
     async fn get_pod_logs(
@@ -190,7 +201,7 @@ impl PodInjectionService for Api {
 pub(super) type Answers<T> = BoxStream<'static, Result<T, Status>>;
 
 /// Lets a change go on to its end, its audit line included, when the client goes away and tonic drops the call.
-async fn carry_through<T: Send + 'static>(
+pub(super) async fn carry_through<T: Send + 'static>(
     change: impl Future<Output = Result<T, Status>> + Send + 'static,
 ) -> Result<Response<T>, Status> {
     match tokio::spawn(change.instrument(Span::current())).await {
@@ -207,31 +218,35 @@ impl Api {
         &self,
         caller: &Caller,
         request: InjectPodsRequest,
+        limit: Duration,
     ) -> Result<InjectPodsResponse, Status> {
         let begin = Instant::now();
         let validate_only = request.validate_only;
         let name = request.bundle.clone();
-        let result = self.inject(request).await;
+        let result = self.inject(caller, request, begin + limit).await;
         let code = result
             .as_ref()
             .map_or_else(Status::code, |_| tonic::Code::Ok);
         self.metrics
             .observe_injection(code_name(code), begin.elapsed());
         if !validate_only {
-            let outcome = match &result {
-                Err(status) => Outcome::Refused(status),
-                Ok(injected) if injected.replayed => Outcome::Replayed(&injected.bundle),
-                Ok(injected) if is_unchanged(injected) => {
-                    Outcome::Unchanged(Some(&injected.bundle))
-                }
-                Ok(injected) => Outcome::Changed(&injected.bundle),
-            };
-            audit::record(caller, "InjectPods", &name, &outcome);
+            audit::record(caller, "InjectPods", &name, &outcome(&result));
         }
-        result.map(|injected| convert::injected(&injected, validate_only))
+        result.map(|injected| {
+            let answer = convert::injected(&injected, validate_only);
+            InjectPodsResponse {
+                bundle: answer.bundle.map(|bundle| self.complete(bundle)),
+                ..answer
+            }
+        })
     }
 
-    async fn inject(&self, request: InjectPodsRequest) -> Result<Injected, Status> {
+    async fn inject(
+        &self,
+        caller: &Caller,
+        request: InjectPodsRequest,
+        until: Instant,
+    ) -> Result<Injected, Status> {
         let validate_only = request.validate_only;
         let injection = Injection::parse(request)?;
         let bundle = injection.bundle;
@@ -244,13 +259,32 @@ impl Api {
             checked,
             expected_revision: injection.expected_revision,
             request: injection.request,
+            trial: injection.trial,
         };
+        let handle = self.handle.on_behalf_of(&caller.who);
+        let refused = |error| status::inject(&error, &bundle);
+        if inject.trial.is_some()
+            && let Some(runtime) = &self.runtime
+        {
+            // An answer that was given once does not depend on what the node has now.
+            if let Some(request) = &inject.request
+                && let Some(answer) = handle.replay(request.clone()).await.map_err(refused)?
+            {
+                return Ok(answer);
+            }
+            let preview = handle.validate(inject.clone()).await.map_err(refused)?;
+            let pull = (!validate_only).then_some(until);
+            images::check(runtime, &inject.checked.pods, &preview.changes, pull).await?;
+            if validate_only {
+                return Ok(preview);
+            }
+        }
         let result = if validate_only {
-            self.handle.validate(inject).await
+            handle.validate(inject).await
         } else {
-            self.handle.inject(inject).await
+            handle.inject(inject).await
         };
-        result.map_err(|error| status::inject(&error, &bundle))
+        result.map_err(refused)
     }
 
     /// Checks the manifests, large ones on a thread that nothing else waits for.
@@ -279,7 +313,7 @@ impl Api {
         caller: &Caller,
         request: RemoveBundleRequest,
     ) -> Result<RemoveBundleResponse, Status> {
-        let result = self.remove(&request).await;
+        let result = self.remove(caller, &request).await;
         let outcome = match &result {
             Err(status) => Outcome::Refused(status),
             Ok(None) => Outcome::Unchanged(None),
@@ -288,17 +322,19 @@ impl Api {
         audit::record(caller, "RemoveBundle", &request.name, &outcome);
         let removed = result?;
         Ok(RemoveBundleResponse {
-            bundle: removed.map(|bundle| convert::bundle(&bundle)),
+            bundle: removed.map(|bundle| self.complete(convert::bundle(&bundle))),
         })
     }
 
     async fn remove(
         &self,
+        caller: &Caller,
         request: &RemoveBundleRequest,
     ) -> Result<Option<Arc<crate::node::Bundle>>, Status> {
         let name: BundleName = status::bundle_name("name", &request.name)?;
         match self
             .handle
+            .on_behalf_of(&caller.who)
             .remove(name.clone(), request.expected_revision)
             .await
         {
@@ -306,6 +342,16 @@ impl Api {
             Err(RemoveError::NotFound { .. }) if request.allow_missing => Ok(None),
             Err(error) => Err(status::remove(&error, &name)),
         }
+    }
+}
+
+/// What a change of a bundle came to.
+pub(super) fn outcome(result: &Result<Injected, Status>) -> Outcome<'_> {
+    match result {
+        Err(status) => Outcome::Refused(status),
+        Ok(injected) if injected.replayed => Outcome::Replayed(&injected.bundle),
+        Ok(injected) if is_unchanged(injected) => Outcome::Unchanged(Some(&injected.bundle)),
+        Ok(injected) => Outcome::Changed(&injected.bundle),
     }
 }
 

@@ -42,9 +42,19 @@ reasons! {
     InvalidPageSize = "INVALID_PAGE_SIZE" => InvalidArgument,
     InvalidPageToken = "INVALID_PAGE_TOKEN" => InvalidArgument,
     NoManifests = "NO_MANIFESTS" => InvalidArgument,
+    InvalidTrial = "INVALID_TRIAL" => InvalidArgument,
+    InvalidRevision = "INVALID_REVISION" => InvalidArgument,
     /// Larger than the daemon reads at all.
     RequestTooLarge = "REQUEST_TOO_LARGE" => OutOfRange,
     BundleNotFound = "BUNDLE_NOT_FOUND" => NotFound,
+    RevisionNotFound = "REVISION_NOT_FOUND" => NotFound,
+    NoEarlierRevision = "NO_EARLIER_REVISION" => FailedPrecondition,
+    RevisionIsRemoval = "REVISION_IS_REMOVAL" => FailedPrecondition,
+    NotOnTrial = "NOT_ON_TRIAL" => FailedPrecondition,
+    ImageMissing = "IMAGE_MISSING" => FailedPrecondition,
+    ImagePullFailed = "IMAGE_PULL_FAILED" => FailedPrecondition,
+    /// The call needs to know what runs, and there is no runtime to ask.
+    RuntimeNotConfigured = "RUNTIME_NOT_CONFIGURED" => FailedPrecondition,
     StaleRevision = "STALE_REVISION" => Aborted,
     ForeignFile = "FOREIGN_FILE" => AlreadyExists,
     ForeignPod = "FOREIGN_POD" => AlreadyExists,
@@ -60,8 +70,6 @@ reasons! {
     LogLinesLost = "LOG_LINES_LOST" => DataLoss,
     LogUnreadable = "LOG_UNREADABLE" => Internal,
     RequestIdReused = "REQUEST_ID_REUSED" => AlreadyExists,
-    /// The call needs to know what runs, and there is no runtime to ask.
-    RuntimeNotConfigured = "RUNTIME_NOT_CONFIGURED" => FailedPrecondition,
     /// The events asked for are older than those that are left.
     EventsGone = "EVENTS_GONE" => OutOfRange,
     /// No event has the number yet after which events are asked for.

@@ -11,7 +11,8 @@ use super::reason::Reason;
 use crate::{
     error::chain,
     events::WatchError,
-    node::{ChangeError, InjectError, RemoveError},
+    node::{ChangeError, ConfirmError, HistoryError, InjectError, RemoveError, RollbackError},
+    runtime_cri::RuntimeError,
 };
 
 // A status travels in HTTP/2 trailers, which clients limit: grpc-java and the C core to 8 KiB of header list, hyper to
@@ -307,6 +308,22 @@ pub(super) fn inject(error: &InjectError, bundle: &BundleName) -> Status {
                 .meta("other_bundle", owner)
                 .into()
         }
+        InjectError::Reserved { pod, owner, field } => {
+            let description = format!(
+                "pod {pod} is kept for bundle {owner}, which goes back to it if its trial fails; \
+                 wait until the trial is over, or give the pod another name"
+            );
+            taken(Reason::PodInOtherBundle, field, description, pod)
+                .meta("other_bundle", owner)
+                .into()
+        }
+        InjectError::NoRuntime { needed_for } => {
+            let message = format!(
+                "{needed_for} needs to know what runs, and this daemon has no container runtime \
+                 to ask; set containerRuntimeEndpoint in its configuration"
+            );
+            Fault::new(Reason::RuntimeNotConfigured, message).into()
+        }
         InjectError::StaleRevision { expected, actual } => stale(bundle, *expected, *actual),
         InjectError::RequestIdReused { id } => {
             let description = format!(
@@ -332,6 +349,98 @@ pub(super) fn remove(error: &RemoveError, bundle: &BundleName) -> Status {
         RemoveError::StaleRevision { expected, actual } => stale(bundle, *expected, *actual),
         RemoveError::Change(error) => change(error),
     }
+}
+
+/// The status of a rollback of `bundle` that was refused.
+pub(super) fn rollback(error: &RollbackError, bundle: &BundleName) -> Status {
+    match error {
+        RollbackError::History(error) => history(error, bundle),
+        RollbackError::NothingBefore => {
+            let message = format!(
+                "bundle {bundle} has no revision before the active one to go back to; inject what \
+                 is wanted, or remove the bundle"
+            );
+            Fault::new(Reason::NoEarlierRevision, message)
+                .meta("bundle", bundle)
+                .resource(BUNDLE, bundle)
+                .into()
+        }
+        RollbackError::Removal { revision } => {
+            let description = format!(
+                "revision {revision} of bundle {bundle} is a removal and has no pods; name another \
+                 one, or use RemoveBundle"
+            );
+            Fault::field(Reason::RevisionIsRemoval, "to_revision", description)
+                .meta("bundle", bundle)
+                .meta("revision", revision)
+                .resource(BUNDLE, bundle)
+                .into()
+        }
+        RollbackError::Inject(error) => inject(error, bundle),
+    }
+}
+
+/// The status of old revisions of `bundle` that cannot be shown.
+pub(super) fn history(error: &HistoryError, bundle: &BundleName) -> Status {
+    match error {
+        HistoryError::NoBundle { name } => not_found(name),
+        HistoryError::NotKept { revision } => {
+            let message = format!(
+                "revision {revision} of bundle {bundle} is not kept, or never was; ListRevisions \
+                 tells which are"
+            );
+            Fault::new(Reason::RevisionNotFound, message)
+                .meta("bundle", bundle)
+                .meta("revision", revision)
+                .resource(BUNDLE, bundle)
+                .into()
+        }
+        HistoryError::Change(error) => change(error),
+    }
+}
+
+/// The status of a confirmation of this revision that was refused.
+pub(super) fn confirm(error: &ConfirmError, bundle: &BundleName, revision: u64) -> Status {
+    match error {
+        ConfirmError::NotFound { name } => not_found(name),
+        ConfirmError::NotActive { active } => {
+            let message = format!(
+                "revision {revision} of bundle {bundle} is not the active one, which is {active}; \
+                 ListRevisions tells what became of it"
+            );
+            Fault::new(Reason::StaleRevision, message)
+                .meta("bundle", bundle)
+                .meta("expected_revision", &revision)
+                .meta("actual_revision", active)
+                .resource(BUNDLE, bundle)
+                .into()
+        }
+        ConfirmError::NoTrial => {
+            let message = format!(
+                "revision {revision} of bundle {bundle} was not injected as a trial, and stays \
+                 without being confirmed"
+            );
+            Fault::new(Reason::NotOnTrial, message)
+                .meta("bundle", bundle)
+                .meta("revision", &revision)
+                .resource(BUNDLE, bundle)
+                .into()
+        }
+        ConfirmError::Change(error) => change(error),
+    }
+}
+
+/// The status of a call that cannot do without the runtime, which is away.
+pub(super) fn runtime_away(error: &RuntimeError) -> Status {
+    let cause = error.root_cause();
+    let message = format!(
+        "the container runtime does not answer ({cause}), so that it is not known which images the \
+         node has; nothing has changed; start it and try again"
+    );
+    Fault::new(Reason::RuntimeUnreachable, message)
+        .meta("cause", &cause)
+        .retry_after(RESTART)
+        .into()
 }
 
 fn stale(bundle: &BundleName, expected: u64, actual: u64) -> Status {

@@ -1,17 +1,19 @@
 //! The services over a real node: its state and its directory on disk, gRPC in process.
 
-use std::{path::Path, sync::Arc, time::Duration};
+mod events;
+
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use seedpod_proto::v1::{
-    GetBundleRequest, GetNodeRequest, InjectPodsRequest, ListBundlesRequest, ListPodsRequest,
-    PodState, RemoveBundleRequest, container_runtime, kubelet,
-    node_service_client::NodeServiceClient, pod_change::Type,
+    BundleState, GetBundleRequest, GetNodeRequest, InjectPodsRequest, ListBundlesRequest,
+    ListPodsRequest, Pod, PodState, RemoveBundleRequest, WatchPodsRequest, WatchPodsResponse,
+    container_runtime, kubelet, node_service_client::NodeServiceClient, pod_change::Type,
     pod_injection_service_client::PodInjectionServiceClient,
 };
 use tokio::{net::UnixListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Status, Streaming};
 use tonic_types::StatusExt;
 
 use super::*;
@@ -21,8 +23,11 @@ use crate::{
     projection::Settings,
 };
 
+mod revisions;
+
 struct Bench {
     folder: tempfile::TempDir,
+    handle: NodeHandle,
     routes: Routes,
     metrics: Metrics,
     stop: CancellationToken,
@@ -35,6 +40,14 @@ impl Bench {
     }
 
     fn with_runtime(runtime: impl FnOnce(&Path) -> Option<CriRuntime>) -> Self {
+        Self::with(runtime, Rules::default())
+    }
+
+    fn with_rules(rules: Rules) -> Self {
+        Self::with(|_| None, rules)
+    }
+
+    fn with(runtime: impl FnOnce(&Path) -> Option<CriRuntime>, rules: Rules) -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         let runtime = runtime(folder.path());
         let (metrics, stop) = (Metrics::default(), CancellationToken::new());
@@ -54,7 +67,8 @@ impl Bench {
             projection: settings,
             runtime: runtime.clone(),
             kubelet: crate::kubelet::unknown(),
-            rules: Rules::default(),
+            rules,
+            clock: crate::node::clock::BootClock::of_system(),
             metrics: metrics.clone(),
         };
         let (handle, tasks) = start(setup, stop.clone()).expect("a fresh node starts");
@@ -68,10 +82,12 @@ impl Bench {
             max_pods_per_bundle: 4,
             max_bundle_bytes: 100_000,
             max_message_bytes: 110_000,
+            request_timeout: Duration::from_secs(20),
         };
-        let routes = routes(handle, runtime, info, metrics.clone());
+        let routes = routes(handle.clone(), runtime, info, metrics.clone());
         Self {
             folder,
+            handle,
             routes,
             metrics,
             stop,
@@ -151,7 +167,10 @@ async fn a_bundle_is_injected_read_replaced_and_removed() {
         .get_bundle(GetBundleRequest { name: "app".into() })
         .await
         .unwrap();
-    assert_eq!(read.into_inner(), bundle);
+    let mut read = read.into_inner();
+    let status = read.status.take().expect("what runs of it");
+    assert_eq!((status.pods.len(), status.ready_pods), (2, 0));
+    assert_eq!(read, bundle);
 
     let mut preview = request("app", &["b", "c"]);
     preview.validate_only = true;
@@ -179,7 +198,9 @@ async fn a_bundle_is_injected_read_replaced_and_removed() {
         .get_bundle(GetBundleRequest { name: "app".into() })
         .await
         .unwrap();
-    assert_eq!(read.into_inner(), bundle, "a validation changes nothing");
+    let mut read = read.into_inner();
+    read.status = None;
+    assert_eq!(read, bundle, "a validation changes nothing");
 
     let removal = RemoveBundleRequest {
         name: "app".into(),
@@ -497,5 +518,121 @@ async fn an_injection_goes_on_when_the_client_goes_away() {
     tokio::time::timeout(Duration::from_secs(20), committed)
         .await
         .expect("it is committed");
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bundles_are_listed_with_what_runs_of_them() {
+    let bench = Bench::new();
+    bench.inject("one", &["a", "b"]).await;
+    bench.inject("two", &["c"]).await;
+    let list = bench
+        .pods()
+        .list_bundles(ListBundlesRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    for bundle in list.bundles {
+        let status = bundle.status.expect("a status");
+        assert_eq!((status.pods.len(), status.ready_pods), (0, 0));
+        assert_eq!(status.wave, Some(0));
+        // Not written yet, or what runs is not known.
+        assert!(
+            matches!(
+                status.state(),
+                BundleState::Progressing | BundleState::Unknown
+            ),
+            "{status:?}"
+        );
+        assert!(status.message.starts_with("default/"), "{status:?}");
+    }
+    bench.end().await;
+}
+
+async fn next(stream: &mut Streaming<WatchPodsResponse>) -> Result<WatchPodsResponse, Status> {
+    let message = tokio::time::timeout(Duration::from_secs(20), stream.message());
+    Ok(message
+        .await
+        .expect("in time")?
+        .expect("no end before the daemon's"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_sends_the_whole_and_then_what_changes_until_the_daemon_stops() {
+    let bench = Bench::new();
+    bench.inject("app", &["a", "b"]).await;
+    bench.inject("other", &["x"]).await;
+    let request = WatchPodsRequest {
+        bundle: "app".into(),
+    };
+    let mut watch = bench.pods().watch_pods(request).await.unwrap().into_inner();
+    let first = next(&mut watch).await.unwrap();
+    // What was committed before the call is in it.
+    let names: Vec<_> = first.pods.iter().map(|pod| pod.name.as_str()).collect();
+    assert_eq!((first.whole, names), (true, vec!["a", "b"]));
+
+    bench.inject("other", &["x", "x2"]).await;
+    bench.inject("app", &["b", "c"]).await;
+    let mut now: BTreeMap<String, Pod> = first
+        .pods
+        .into_iter()
+        .map(|pod| (pod.name.clone(), pod))
+        .collect();
+    while now.len() != 2 || now.get("c").map(Pod::state) != Some(PodState::Unknown) {
+        let change = next(&mut watch).await.unwrap();
+        assert!(!change.whole && change.pods.len() + change.removed.len() > 0);
+        for pod in change.pods {
+            assert_eq!(pod.bundle, "app");
+            now.insert(pod.name.clone(), pod);
+        }
+        for gone in change.removed {
+            assert_eq!(gone.bundle, "app");
+            assert!(now.remove(&gone.name).is_some(), "{gone:?}");
+        }
+    }
+    assert!(now.contains_key("b"));
+
+    bench.stop.cancel();
+    let end = loop {
+        if let Err(end) = next(&mut watch).await {
+            break end;
+        }
+    };
+    assert_eq!(
+        (end.code(), reason(&end).as_str()),
+        (Code::Unavailable, "SHUTTING_DOWN")
+    );
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_watcher_gets_the_newest_of_each_pod_and_nothing_between() {
+    let bench = Bench::new();
+    let mut watch = bench
+        .pods()
+        .watch_pods(WatchPodsRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(next(&mut watch).await.unwrap().pods, []);
+    let changes = 30;
+    for change in 0..changes {
+        let mut request = request("app", &["a"]);
+        request.manifests[0] = request.manifests[0].replace(":1", &format!(":{change}"));
+        bench.pods().inject_pods(request).await.expect("a good one");
+    }
+    let mut answers = 0;
+    loop {
+        let answer = next(&mut watch).await.unwrap();
+        answers += 1;
+        if answer
+            .pods
+            .last()
+            .is_some_and(|pod| pod.revision == changes)
+        {
+            break;
+        }
+    }
+    assert!(answers <= 3, "{answers} answers for {changes} changes");
     bench.end().await;
 }

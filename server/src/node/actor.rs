@@ -1,4 +1,9 @@
 //! The actor: the only one who changes the state. Runs on a thread of its own, since it waits for the disk.
+//!
+//! `trials` is what it does about revisions that are on trial, `words` what it says in events.
+
+mod trials;
+mod words;
 
 use std::{
     io,
@@ -17,19 +22,25 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::words::{counted, in_words, summary};
 use super::{
-    Bundle, Change, ChangeError, ChangeKind, Inject, InjectError, Injected, NodeHandle, Problem,
-    Published, RemoveError, RequestId, State, follow, plan, trial,
+    Bundle, Change, ChangeError, ChangeKind, ConfirmError, Inject, InjectError, Injected,
+    NodeHandle, Problem, Published, RemoveError, RequestId, Rollback, RollbackError, State,
+    clock::BootClock,
+    disown_copies, follow,
+    plan::{self, Plan, Surroundings},
+    status::Specs,
+    trial,
 };
 use crate::{
-    events::{self, EventSink},
+    events::{self, EventKind, EventSink, NewEvent},
     fs::{self, FileSystem},
     kubelet::KubeletWatch,
     metrics::Metrics,
     probe,
     projection::{self, Directory, Settings},
-    runtime_cri::{self, Runtime},
-    store::{CommitError, Draft, OpenError, Store, bundle_digest},
+    runtime_cri::{self, Runtime, Sandbox},
+    store::{Came, CommitError, Draft, OpenError, Origin, Reader, Store, bundle_digest},
 };
 
 /// How many changes may wait. Each takes a few milliseconds of disk time, so that the last of them is answered within
@@ -42,10 +53,42 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// What the actor is asked.
 #[derive(Debug)]
 pub(super) enum Command {
-    Inject(Inject, oneshot::Sender<Result<Injected, InjectError>>),
+    Inject(
+        Inject,
+        Arc<str>,
+        oneshot::Sender<Result<Injected, InjectError>>,
+    ),
+    /// What was answered to this request before.
+    Replay(
+        RequestId,
+        oneshot::Sender<Result<Option<Injected>, InjectError>>,
+    ),
+    RollBack(
+        Rollback,
+        Arc<str>,
+        oneshot::Sender<Result<Injected, RollbackError>>,
+    ),
+    Confirm {
+        name: BundleName,
+        revision: u64,
+        client: Arc<str>,
+        answer: oneshot::Sender<Result<bool, ConfirmError>>,
+    },
+    /// All pods of this revision are ready.
+    MarkReady {
+        bundle: BundleName,
+        revision: u64,
+    },
+    /// This revision, which is on trial, does not work.
+    FailTrial {
+        bundle: BundleName,
+        revision: u64,
+        why: String,
+    },
     Remove {
         name: BundleName,
         expected_revision: Option<u64>,
+        client: Arc<str>,
         answer: oneshot::Sender<Result<Arc<Bundle>, RemoveError>>,
     },
     Ping(oneshot::Sender<()>),
@@ -73,6 +116,8 @@ pub(crate) struct Setup<R> {
     pub(crate) runtime: Option<R>,
     pub(crate) kubelet: KubeletWatch,
     pub(crate) rules: Rules,
+    /// What trials are timed by.
+    pub(crate) clock: BootClock,
     pub(crate) metrics: Metrics,
 }
 
@@ -120,9 +165,12 @@ pub(crate) fn start<R: Runtime>(
         runtime,
         kubelet,
         rules,
+        clock,
         metrics,
     } = setup;
-    let store = Store::open(Arc::clone(&fs), &state_directory)?;
+    let store = Store::open(Arc::clone(&fs), &state_directory)?.keeping(rules.history);
+    let kept = store.reader();
+    let has_runtime = runtime.is_some();
     let state = Arc::new(store.state());
     let id = Arc::new(store.id().clone());
     make_static_pod_directory(&*fs, &settings.directory, &state)?;
@@ -155,7 +203,11 @@ pub(crate) fn start<R: Runtime>(
         metrics,
         shutdown.clone(),
     );
-    let (observation, observing) = runtime_cri::observe(runtime.clone(), shutdown.clone());
+    let disown = {
+        let (id, node) = (Arc::clone(&id), node.clone());
+        move |sandboxes: &mut [Sandbox]| disown_copies(sandboxes, &id, &node)
+    };
+    let (observation, observing) = runtime_cri::observe(runtime.clone(), disown, shutdown.clone());
     let (readiness, probing) = probe::start(
         probe::Inlets {
             state: state.clone(),
@@ -166,6 +218,7 @@ pub(crate) fn start<R: Runtime>(
         rules.node_ip,
         shutdown.clone(),
     );
+    let (specs, refused_after) = (Specs::default(), rules.refused_after);
     let following = follow::start(
         follow::Inlets {
             state: state.clone(),
@@ -174,9 +227,9 @@ pub(crate) fn start<R: Runtime>(
             readiness: readiness.clone(),
             kubelet: kubelet.clone(),
         },
-        Arc::clone(&id),
-        node,
-        rules.clone(),
+        specs.clone(),
+        node.clone(),
+        refused_after,
         events.clone(),
         publish_statuses,
         shutdown.clone(),
@@ -185,6 +238,9 @@ pub(crate) fn start<R: Runtime>(
     let actor = Actor {
         store,
         directory: Arc::clone(&directory),
+        kept: kept.clone(),
+        clock: clock.clone(),
+        has_runtime,
         events: events.clone(),
         publish_state,
         publish_problems,
@@ -193,7 +249,7 @@ pub(crate) fn start<R: Runtime>(
         state.clone(),
         statuses.clone(),
         commands.clone(),
-        rules,
+        rules.max_crashes,
         shutdown.clone(),
     );
     let runtime = Handle::current();
@@ -206,6 +262,9 @@ pub(crate) fn start<R: Runtime>(
         readiness,
         kubelet,
         statuses,
+        specs,
+        node,
+        refused_after,
         event_log,
     };
     Ok((
@@ -215,6 +274,10 @@ pub(crate) fn start<R: Runtime>(
             directory,
             id,
             events: events.passive(),
+            kept,
+            clock,
+            has_runtime,
+            client: Arc::default(),
         },
         vec![
             acting, projecting, observing, probing, following, on_trial, writing,
@@ -246,7 +309,9 @@ fn make_static_pod_directory(
 struct Actor {
     store: Store,
     directory: Arc<Directory>,
-    #[expect(dead_code, reason = "for those who record what is committed")]
+    kept: Reader,
+    clock: BootClock,
+    has_runtime: bool,
     events: EventSink,
     publish_state: watch::Sender<Arc<State>>,
     publish_problems: watch::Sender<Vec<Problem>>,
@@ -260,6 +325,7 @@ impl Actor {
         shutdown: &CancellationToken,
     ) {
         loop {
+            let look_at_trials = self.end_trials();
             let failing = !self.publish_problems.borrow().is_empty();
             let next = async {
                 tokio::select! {
@@ -267,14 +333,19 @@ impl Actor {
                     () = shutdown.cancelled() => Next::Stop,
                     command = commands.recv() => command.map_or(Next::Stop, Next::Command),
                     () = tokio::time::sleep(PROBE_INTERVAL), if failing => Next::Probe,
+                    () = tokio::time::sleep(look_at_trials.unwrap_or_default()),
+                        if look_at_trials.is_some() => Next::LookAtTrials,
                 }
             };
             match runtime.block_on(next) {
                 Next::Command(command) => {
+                    // A command that was late to a trial finds it ended.
+                    self.end_trials();
                     self.carry_out(command);
                     self.store.prune();
                 }
                 Next::Probe => self.probe(),
+                Next::LookAtTrials => {}
                 Next::Stop => return,
             }
         }
@@ -283,19 +354,38 @@ impl Actor {
     fn carry_out(&mut self, command: Command) {
         // A caller that went away gets no answer; what it asked for is done all the same.
         match command {
-            Command::Inject(inject, answer) => drop(answer.send(self.inject(inject))),
+            Command::Inject(inject, client, answer) => {
+                drop(answer.send(self.inject(inject, &client)));
+            }
+            Command::Replay(request, answer) => drop(answer.send(self.replay(&request))),
+            Command::RollBack(rollback, client, answer) => {
+                drop(answer.send(self.roll_back(&rollback, &client)));
+            }
+            Command::Confirm {
+                name,
+                revision,
+                client,
+                answer,
+            } => drop(answer.send(self.confirm(&name, revision, &client))),
+            Command::MarkReady { bundle, revision } => self.mark_ready(&bundle, revision),
+            Command::FailTrial {
+                bundle,
+                revision,
+                why,
+            } => self.fail_trial(&bundle, revision, &why),
             Command::Remove {
                 name,
                 expected_revision,
+                client,
                 answer,
             } => {
-                drop(answer.send(self.remove(&name, expected_revision)));
+                drop(answer.send(self.remove(&name, expected_revision, &client)));
             }
             Command::Ping(answer) => drop(answer.send(())),
         }
     }
 
-    fn inject(&mut self, inject: Inject) -> Result<Injected, InjectError> {
+    fn inject(&mut self, inject: Inject, client: &str) -> Result<Injected, InjectError> {
         let request = inject.request.clone();
         if let Some(request) = &request
             && let Some(answer) = self.replay(request)?
@@ -303,31 +393,86 @@ impl Actor {
             return Ok(answer);
         }
         let state = Arc::clone(&self.publish_state.borrow());
-        let plan = plan::plan(&state, &self.directory, self.store.id(), inject)?;
-        if let Some(bundle) = plan.unchanged() {
+        let terms = inject.trial;
+        let plan = plan::plan(&self.surroundings(&state), inject)?;
+        let (injected, is_new) = self.settle(plan, request)?;
+        if is_new {
+            let changes = summary(&injected.changes);
+            let message = match terms {
+                None => format!("injected with {changes}"),
+                Some(terms) => format!(
+                    "injected with {changes}, on trial for {}",
+                    in_words(terms.timeout)
+                ),
+            };
+            self.record(EventKind::Injected, &injected.bundle, message, client);
+        }
+        Ok(injected)
+    }
+
+    fn roll_back(&mut self, rollback: &Rollback, client: &str) -> Result<Injected, RollbackError> {
+        let request = rollback.request.clone();
+        if let Some(request) = &request
+            && let Some(answer) = self.replay(request)?
+        {
+            return Ok(answer);
+        }
+        let state = Arc::clone(&self.publish_state.borrow());
+        let plan = plan::rollback(&self.surroundings(&state), &self.kept, rollback)?;
+        let (injected, is_new) = self.settle(plan, request)?;
+        if is_new {
+            let changes = summary(&injected.changes);
+            let to = injected.source_revision;
+            let message = format!("rolled back to revision {to} with {changes}");
+            self.record(EventKind::RolledBack, &injected.bundle, message, client);
+        }
+        Ok(injected)
+    }
+
+    /// Commits a plan, unless all is as it says already. Also tells whether there is a new revision.
+    fn settle(
+        &mut self,
+        plan: Plan,
+        request: Option<RequestId>,
+    ) -> Result<(Injected, bool), ChangeError> {
+        let (changes, warnings) = (plan.changes(), plan.warnings().to_vec());
+        let source_revision = plan.source_revision();
+        let (bundle, is_new) = if let Some(bundle) = plan.unchanged() {
             if let Some(request) = &request {
-                let remembered = self.store.remember(&bundle.name, request, plan.warnings());
+                let remembered =
+                    self.store
+                        .remember(&bundle.name, request, &warnings, source_revision);
                 self.note(remembered)?;
             }
-            let bundle = Arc::clone(bundle);
-            let (changes, warnings) = (plan.changes(), plan.warnings().to_vec());
-            return Ok(Injected {
-                bundle,
-                changes,
-                warnings,
-                replayed: false,
-            });
-        }
-        let (changes, warnings) = (plan.changes(), plan.warnings().to_vec());
-        let committed = self.store.commit(plan.draft(request));
-        let bundle = self.note(committed)?;
-        self.publish();
-        Ok(Injected {
+            (Arc::clone(bundle), false)
+        } else {
+            let committed = self.store.commit(plan.draft(request, self.clock.now()));
+            let bundle = self.note(committed)?;
+            self.publish();
+            (bundle, true)
+        };
+        let injected = Injected {
             bundle,
             changes,
             warnings,
+            source_revision,
             replayed: false,
-        })
+        };
+        Ok((injected, is_new))
+    }
+
+    fn surroundings<'a>(&'a self, state: &'a State) -> Surroundings<'a> {
+        Surroundings {
+            state,
+            directory: &self.directory,
+            id: self.store.id(),
+            has_runtime: self.has_runtime,
+        }
+    }
+
+    fn record(&self, kind: EventKind, bundle: &Bundle, message: String, client: &str) {
+        let event = NewEvent::of_bundle(kind, &bundle.name, bundle.revision, message);
+        self.events.record(event.by(client));
     }
 
     /// The answer that the same request got before.
@@ -348,6 +493,7 @@ impl Actor {
             bundle: remembered.bundle,
             changes: remembered.changes,
             warnings: remembered.warnings,
+            source_revision: remembered.source_revision,
             replayed: true,
         }))
     }
@@ -356,6 +502,7 @@ impl Actor {
         &mut self,
         name: &BundleName,
         expected_revision: Option<u64>,
+        client: &str,
     ) -> Result<Arc<Bundle>, RemoveError> {
         let state = Arc::clone(&self.publish_state.borrow());
         let Some(old) = state.bundles.get(name) else {
@@ -387,10 +534,14 @@ impl Actor {
             request: None,
             changes,
             warnings: Vec::new(),
+            came: Came::from(Origin::Removed),
+            trial: None,
         };
         let committed = self.store.commit(draft);
-        self.note(committed)?;
+        let removal = self.note(committed)?;
         self.publish();
+        let message = format!("removed with {}", counted(old.pods.len(), "pod"));
+        self.record(EventKind::Removed, &removal, message, client);
         Ok(Arc::clone(old))
     }
 
@@ -436,6 +587,7 @@ impl Actor {
 enum Next {
     Command(Command),
     Probe,
+    LookAtTrials,
     Stop,
 }
 

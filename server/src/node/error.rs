@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use seedpod_manifest::{BundleName, PodKey, Violation};
 
+use crate::store::OpenError;
+
 /// Why an injection was refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InjectError {
@@ -30,8 +32,18 @@ pub(crate) enum InjectError {
     },
     #[error("expected_revision is {expected}, but the active revision is {actual}")]
     StaleRevision { expected: u64, actual: u64 },
+    /// Another bundle goes back to this pod when its trial fails.
+    #[error("pod {pod} is kept for bundle {owner}")]
+    Reserved {
+        pod: PodKey,
+        owner: BundleName,
+        field: String,
+    },
     #[error("request_id {id:?} was used for another request")]
     RequestIdReused { id: String },
+    /// What runs must be known for this.
+    #[error("no container runtime is configured, and {needed_for} needs one")]
+    NoRuntime { needed_for: &'static str },
     #[error(transparent)]
     Change(#[from] ChangeError),
 }
@@ -45,6 +57,55 @@ pub(crate) enum RemoveError {
     StaleRevision { expected: u64, actual: u64 },
     #[error(transparent)]
     Change(#[from] ChangeError),
+}
+
+/// Why a rollback was refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RollbackError {
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    #[error("there is no revision to go back to")]
+    NothingBefore,
+    #[error("revision {revision} is a removal")]
+    Removal { revision: u64 },
+    #[error(transparent)]
+    Inject(#[from] InjectError),
+}
+
+impl From<ChangeError> for RollbackError {
+    fn from(error: ChangeError) -> Self {
+        Self::Inject(error.into())
+    }
+}
+
+/// Why a revision was not confirmed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfirmError {
+    #[error("there is no bundle {name}")]
+    NotFound { name: BundleName },
+    #[error("the active revision is {active}")]
+    NotActive { active: u64 },
+    #[error("the revision is no trial")]
+    NoTrial,
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+}
+
+/// Why old revisions could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HistoryError {
+    #[error("there is no bundle {name}")]
+    NoBundle { name: BundleName },
+    #[error("revision {revision} is not kept")]
+    NotKept { revision: u64 },
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+}
+
+impl From<OpenError> for HistoryError {
+    fn from(error: OpenError) -> Self {
+        ChangeError::Disk(std::io::Error::other(error)).into()
+    }
 }
 
 /// Why a change could not be carried out, whatever it was. Nothing has changed then.

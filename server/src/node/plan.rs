@@ -8,13 +8,25 @@ use seedpod_manifest::{
 };
 
 use super::{
-    Bundle, BundlePod, Change, ChangeError, ChangeKind, Inject, InjectError, Injected, State,
-    StoredWarning,
+    Bundle, BundlePod, Change, ChangeError, ChangeKind, HistoryError, Inject, InjectError,
+    Injected, Rollback, RollbackError, State, StoredWarning, Terms, Trial, clock::BootTime,
 };
 use crate::{
     projection::{Directory, ForeignFile},
-    store::{Draft, StoreId, bundle_digest},
+    store::{Came, Draft, Origin, Reader, StoreId, bundle_digest},
 };
+
+/// The field that is at fault when a pod of an old revision does not fit.
+const ROLLBACK_FIELD: &str = "to_revision";
+
+/// What a change is held against.
+#[derive(Debug)]
+pub(super) struct Surroundings<'a> {
+    pub(super) state: &'a State,
+    pub(super) directory: &'a Directory,
+    pub(super) id: &'a StoreId,
+    pub(super) has_runtime: bool,
+}
 
 /// An injection that fits the node.
 #[derive(Debug)]
@@ -24,41 +36,140 @@ pub(super) struct Plan {
     /// Ordered by pod, with what came before.
     changes: Vec<(PodKey, ChangeKind)>,
     warnings: Vec<StoredWarning>,
+    came: Came,
+    trial: Option<Terms>,
 }
 
 /// Holds an injection against the state and the static pod directory.
-pub(super) fn plan(
-    state: &State,
-    directory: &Directory,
-    id: &StoreId,
-    inject: Inject,
-) -> Result<Plan, InjectError> {
-    let foreign = directory
-        .foreign(state, id)
-        .map_err(ChangeError::StaticPodDirectory)?;
-    plan_beside(state, &foreign, id, inject)
-}
-
-fn plan_beside(
-    state: &State,
-    foreign: &[ForeignFile],
-    id: &StoreId,
-    inject: Inject,
-) -> Result<Plan, InjectError> {
+pub(super) fn plan(around: &Surroundings<'_>, inject: Inject) -> Result<Plan, InjectError> {
     let Inject {
         bundle: name,
         checked,
         expected_revision,
         request: _,
+        trial,
     } = inject;
-    let old = state.bundles.get(&name).cloned();
-    let actual = old.as_ref().map_or(0, |bundle| bundle.revision);
-    if let Some(expected) = expected_revision.filter(|expected| *expected != actual) {
-        return Err(InjectError::StaleRevision { expected, actual });
+    check_revision(around.state, &name, expected_revision)?;
+    if trial.is_some() && !around.has_runtime {
+        let needed_for = "a trial, which looks whether the pods are ready,";
+        return Err(InjectError::NoRuntime { needed_for });
     }
-    check_names(state, foreign, &name, &checked.pods)?;
-    check_host_ports(state, foreign, &name, &checked.pods)?;
+    check_fit(around, &name, &checked.pods)?;
+    let came = Came::from(Origin::Injected);
+    let warnings = checked.warnings.iter().map(Into::into).collect();
+    Ok(Plan {
+        warnings,
+        trial,
+        ..assemble(around.state, around.id, name, &checked.pods, came)
+    })
+}
 
+/// Holds a rollback against the same.
+pub(super) fn rollback(
+    around: &Surroundings<'_>,
+    kept: &Reader,
+    rollback: &Rollback,
+) -> Result<Plan, RollbackError> {
+    let name = &rollback.bundle;
+    let newest = around
+        .state
+        .newest_revision(name)
+        .ok_or_else(|| HistoryError::NoBundle { name: name.clone() })?;
+    check_revision(around.state, name, rollback.expected_revision)?;
+    let revision = match rollback.to_revision {
+        0 => before(kept, name, newest)?,
+        revision => revision,
+    };
+    let past = (revision <= newest)
+        .then(|| kept.revision(name, revision).map_err(HistoryError::from))
+        .transpose()?
+        .flatten()
+        .ok_or(HistoryError::NotKept { revision })?;
+    if past.removed {
+        return Err(RollbackError::Removal { revision });
+    }
+    let pods = contents(&past.bundle)?;
+    check_fit(around, name, &pods)?;
+    let came = Came {
+        source_revision: revision,
+        ..Came::from(Origin::RolledBack)
+    };
+    Ok(assemble(around.state, around.id, name.clone(), &pods, came))
+}
+
+/// The last good revision before the newest one, or else the one before it.
+fn before(kept: &Reader, name: &BundleName, newest: u64) -> Result<u64, RollbackError> {
+    let list = kept.list(name, newest).map_err(HistoryError::from)?;
+    let earlier = || list.iter().rev().filter(|listed| listed.revision < newest);
+    let found = earlier().find(|listed| listed.good).or(earlier().next());
+    found
+        .map(|listed| listed.revision)
+        .ok_or(RollbackError::NothingBefore)
+}
+
+/// What the node does by itself when a trial has failed: not held against anything, since the fallback's place was kept
+/// for it.
+pub(super) fn fall_back(
+    state: &State,
+    id: &StoreId,
+    name: &BundleName,
+    fallback: Option<&Bundle>,
+    reason: String,
+) -> Result<Plan, ChangeError> {
+    let pods = fallback.map_or(Ok(Vec::new()), contents)?;
+    let came = Came {
+        source_revision: fallback.map_or(0, |bundle| bundle.revision),
+        reason,
+        ..Came::from(Origin::TrialFailed)
+    };
+    Ok(assemble(state, id, name.clone(), &pods, came))
+}
+
+/// A revision's pods as they were injected.
+fn contents(bundle: &Bundle) -> Result<Vec<Pod>, ChangeError> {
+    let content = |pod: &BundlePod| {
+        unrender(&pod.rendered).ok_or_else(|| {
+            let what = format!("pod {} of revision {} is damaged", pod.key, bundle.revision);
+            ChangeError::Disk(std::io::Error::other(what))
+        })
+    };
+    bundle.pods.iter().map(content).collect()
+}
+
+fn check_revision(
+    state: &State,
+    name: &BundleName,
+    expected: Option<u64>,
+) -> Result<(), InjectError> {
+    let actual = state.bundles.get(name).map_or(0, |bundle| bundle.revision);
+    match expected.filter(|expected| *expected != actual) {
+        Some(expected) => Err(InjectError::StaleRevision { expected, actual }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses pods that have no place on this node.
+fn check_fit(
+    around: &Surroundings<'_>,
+    name: &BundleName,
+    pods: &[Pod],
+) -> Result<(), InjectError> {
+    let first = pods.first().map(Pod::wave);
+    if !around.has_runtime && pods.iter().any(|pod| Some(pod.wave()) != first) {
+        let needed_for = "a bundle with several waves, which waits until one is ready,";
+        return Err(InjectError::NoRuntime { needed_for });
+    }
+    let foreign = around
+        .directory
+        .foreign(around.state, around.id)
+        .map_err(ChangeError::StaticPodDirectory)?;
+    check_names(around.state, &foreign, name, pods)?;
+    check_host_ports(around.state, &foreign, name, pods)
+}
+
+/// The next revision with these pods: those that are as before are taken over as they are.
+fn assemble(state: &State, id: &StoreId, name: BundleName, wanted: &[Pod], came: Came) -> Plan {
+    let old = state.bundles.get(&name).cloned();
     let revision = state.next_revision(&name);
     let before: BTreeMap<&PodKey, &BundlePod> = old
         .iter()
@@ -69,8 +180,8 @@ fn plan_beside(
         .keys()
         .map(|key| ((*key).clone(), ChangeKind::Removed))
         .collect();
-    let mut pods = Vec::with_capacity(checked.pods.len());
-    for pod in &checked.pods {
+    let mut pods = Vec::with_capacity(wanted.len());
+    for pod in wanted {
         let key = pod.key();
         let digest = pod.digest().to_string();
         let (kind, pod) = match before.get(key) {
@@ -93,13 +204,14 @@ fn plan_beside(
         pods,
         name,
     };
-    let changes = changes.into_iter().collect();
-    Ok(Plan {
+    Plan {
         old,
         new,
-        changes,
-        warnings: checked.warnings.iter().map(Into::into).collect(),
-    })
+        changes: changes.into_iter().collect(),
+        warnings: Vec::new(),
+        came,
+        trial: None,
+    }
 }
 
 fn stamped(
@@ -144,6 +256,10 @@ impl Plan {
         &self.warnings
     }
 
+    pub(super) fn source_revision(&self) -> u64 {
+        self.came.source_revision
+    }
+
     pub(super) fn changes(&self) -> Vec<Change> {
         let change = |(pod, kind): &(PodKey, ChangeKind)| Change {
             pod: pod.clone(),
@@ -173,19 +289,22 @@ impl Plan {
             bundle,
             changes,
             warnings: self.warnings,
+            source_revision: self.came.source_revision,
             replayed: false,
         }
     }
 
-    /// For the store.
-    pub(super) fn draft(self, request: Option<super::RequestId>) -> Draft {
+    /// For the store. A trial begins now.
+    pub(super) fn draft(self, request: Option<super::RequestId>, now: BootTime) -> Draft {
         let changes = self.changes();
         Draft {
+            removed: self.new.pods.is_empty(),
             bundle: self.new,
-            removed: false,
             request,
             changes,
             warnings: self.warnings,
+            came: self.came,
+            trial: self.trial.map(|terms| Trial { terms, begun: now }),
         }
     }
 }
@@ -199,7 +318,7 @@ fn check_names(
 ) -> Result<(), InjectError> {
     for pod in pods {
         let key = pod.key();
-        let field = || format!("{}.metadata.name", pod.origin());
+        let field = || field_of(pod, "metadata.name");
         let other = |(bundle, theirs): &(&Arc<Bundle>, &BundlePod)| {
             bundle.name != *name && theirs.key == *key
         };
@@ -208,6 +327,16 @@ fn check_names(
             return Err(InjectError::OtherBundle {
                 pod: key.clone(),
                 owner,
+                field: field(),
+            });
+        }
+        let reserved = |(bundle, theirs): &(&Arc<Bundle>, &BundlePod)| {
+            bundle.name != *name && theirs.key == *key
+        };
+        if let Some((bundle, _)) = state.reserved().find(reserved) {
+            return Err(InjectError::Reserved {
+                pod: key.clone(),
+                owner: bundle.name.clone(),
                 field: field(),
             });
         }
@@ -252,6 +381,14 @@ fn check_host_ports(
             pod.host_ports.iter().map(move |port| (owner.clone(), port))
         })
         .collect();
+    let reserved = state.reserved().filter(|(bundle, _)| bundle.name != *name);
+    for (bundle, pod) in reserved {
+        let owner = format!(
+            "pod {} of bundle {}, which goes back to it if its trial fails",
+            pod.key, bundle.name
+        );
+        taken.extend(pod.host_ports.iter().map(|port| (owner.clone(), port)));
+    }
     for foreign in foreign {
         let Some(pod) = &foreign.pod else { continue };
         let owner = format!("pod {} in the foreign file {}", pod.key, foreign.file);
@@ -264,12 +401,8 @@ fn check_host_ports(
             let (owner, _) = taken
                 .iter()
                 .find(|(_, theirs)| theirs.conflicts_with(port))?;
-            Some(host_port_conflict(
-                pod.origin(),
-                pod.position(),
-                port,
-                owner,
-            ))
+            let field = field_of(pod, &port.field);
+            Some(host_port_conflict(field, pod.position(), port, owner))
         })
         .collect();
     if violations.is_empty() {
@@ -279,14 +412,23 @@ fn check_host_ports(
     }
 }
 
+/// The field of the request that a pod's field comes from.
+fn field_of(pod: &Pod, field: &str) -> String {
+    match pod.origin() {
+        // From an old revision.
+        "" => ROLLBACK_FIELD.to_owned(),
+        origin => format!("{origin}.{field}"),
+    }
+}
+
 fn host_port_conflict(
-    origin: &str,
+    field: String,
     position: Option<Position>,
     port: &HostPort,
     owner: &str,
 ) -> Violation {
     Violation {
-        field: format!("{origin}.{}", port.field),
+        field,
         reason: Reason::HostPortConflict,
         description: format!(
             "port {} of the host is taken by {owner}; choose another port, or remove that pod first",

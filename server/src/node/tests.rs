@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ChangeKind, Inject, InjectError, Injected, NodeHandle, ProjectionPhase, RemoveError, RequestId,
-    Rules, Setup, actor::StartError, start,
+    Rules, Setup, actor::StartError, clock::BootClock, disown_copies, start,
 };
 use crate::{
     config::KubeletRestart,
@@ -106,10 +106,13 @@ fn not_played(operation: &'static str) -> RuntimeError {
     }
 }
 
+mod trials;
+
 struct Harness {
     folder: tempfile::TempDir,
     runtime: Option<Played>,
     repair_drift: bool,
+    clock: BootClock,
     kubelet: tokio::sync::watch::Sender<Arc<kubelet::KubeletView>>,
     kubelet_restart: Option<KubeletRestart>,
     node: Option<(NodeHandle, Vec<JoinHandle<()>>, CancellationToken)>,
@@ -123,6 +126,7 @@ impl Harness {
             folder,
             runtime,
             repair_drift: true,
+            clock: BootClock::played("boot-1", Duration::from_secs(1000)),
             kubelet: kubelet::played(kubelet::Sync::Synced).0,
             kubelet_restart: None,
             node: None,
@@ -162,6 +166,7 @@ impl Harness {
             runtime: self.runtime.clone(),
             kubelet: self.kubelet_watch(),
             rules: Rules::default(),
+            clock: self.clock.clone(),
             metrics,
         };
         start(setup, shutdown.clone())
@@ -253,6 +258,7 @@ fn injection(bundle: &str, manifests: &[String]) -> Inject {
         checked,
         expected_revision: None,
         request: None,
+        trial: None,
     }
 }
 
@@ -741,7 +747,146 @@ async fn a_sandbox_of_a_copied_file_is_not_taken_as_ours() {
     };
     let mut sandboxes = [sandbox(&ours.uid), sandbox("made-up")];
     let node = "node-1".parse().expect("a valid name");
-    h.handle().disown_copies(&mut sandboxes, &node);
+    disown_copies(&mut sandboxes, &h.handle().id, &node);
     let bundles: Vec<_> = sandboxes.iter().map(|s| s.bundle.as_deref()).collect();
     assert_eq!(bundles, [Some("web"), None]);
+}
+
+/// What containerd shows of a replaced pod that kept its uid.
+fn kept(name: &str, of_kubelet: &str, uid: &str) -> Sandbox {
+    Sandbox {
+        kubelet_uid: of_kubelet.to_owned(),
+        ..Played::sandbox(name, uid)
+    }
+}
+
+impl Harness {
+    fn kubelet_is(&self, sync: kubelet::Sync) {
+        self.kubelet.send_replace(Arc::new(kubelet::KubeletView {
+            sync,
+            ..kubelet::KubeletView::default()
+        }));
+    }
+
+    /// The `metadata.uid` of a pod's file.
+    fn uid_in_file(&self, pod: &str) -> Option<String> {
+        let text = fs::read(self.file(pod)).ok()?;
+        let value: serde_json::Value = serde_json::from_slice(&text).ok()?;
+        Some(value["metadata"]["uid"].as_str()?.to_owned())
+    }
+
+    async fn runs_confirmed(&self, pods: &[(&str, &str)]) {
+        self.runtime().runs(pods);
+        for (pod, _) in pods {
+            until("confirmed", || {
+                self.phase(pod) == Some(ProjectionPhase::Confirmed)
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_removed_on_an_unsynced_kubelet_is_stopped_over_cri_also_after_a_restart() {
+    let mut h = Harness::new();
+    h.kubelet_is(kubelet::Sync::Unsynced);
+    h.inject("web", &[pod("a", "1"), pod("b", "1")])
+        .await
+        .expect("inject");
+    let uids = [h.uid("web", "a"), h.uid("web", "b")];
+    h.runs_confirmed(&[("a", &uids[0]), ("b", &uids[1])]).await;
+    h.inject("web", &[pod("b", "1")]).await.expect("inject");
+    let runs = |h: &Harness, uid: &String| {
+        let sandboxes = h.runtime().0.lock().expect("not poisoned");
+        sandboxes.iter().any(|it| it.uid == *uid)
+    };
+    until("a is stopped", || !runs(&h, &uids[0])).await;
+    assert!(runs(&h, &uids[1]));
+    until("a is forgotten", || h.phase("a").is_none()).await;
+
+    h.stop().await;
+    h.start().expect("restart");
+    h.kubelet_is(kubelet::Sync::Unsynced);
+    let name: seedpod_manifest::BundleName = "web".parse().expect("valid");
+    h.handle().remove(name, None).await.expect("remove");
+    until("b is stopped", || !runs(&h, &uids[1])).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_replaced_on_an_unsynced_kubelet_keeps_its_uid_through_restarts_and_drift() {
+    let mut h = Harness::new();
+    h.kubelet_is(kubelet::Sync::Unsynced);
+    h.inject("web", &[pod("a", "1")]).await.expect("inject");
+    let first = h.uid("web", "a");
+    h.runs_confirmed(&[("a", &first)]).await;
+    h.inject("web", &[pod("a", "2")]).await.expect("inject");
+    let second = h.uid("web", "a");
+    let has_content = |h: &Harness| {
+        fs::read_to_string(h.file("a")).is_ok_and(|text| text.contains(&h.uid("web", "a")))
+    };
+    until("written", || has_content(&h)).await;
+    assert_eq!(h.uid_in_file("a"), Some(first.clone()), "the uid is kept");
+    until("the old one is stopped", || {
+        h.runtime().0.lock().expect("not poisoned").is_empty()
+    })
+    .await;
+    *h.runtime().0.lock().expect("not poisoned") = vec![kept("a", &first, &second)];
+    until("confirmed", || {
+        h.phase("a") == Some(ProjectionPhase::Confirmed)
+    })
+    .await;
+
+    h.stop().await;
+    h.start().expect("restart");
+    h.kubelet_is(kubelet::Sync::Unsynced);
+    until("taken up as it is", || {
+        h.phase("a") == Some(ProjectionPhase::Confirmed)
+    })
+    .await;
+    let text = fs::read_to_string(h.file("a")).expect("a file");
+    fs::write(h.file("a"), text.replace("busybox", "other")).expect("write");
+    until("put right", || {
+        fs::read_to_string(h.file("a")).is_ok_and(|text| text.contains("busybox"))
+    })
+    .await;
+    assert_eq!(h.uid_in_file("a"), Some(first.clone()));
+    assert_eq!(
+        h.handle().foreign_files().await.expect("readable"),
+        [""; 0],
+        "it is known for ours"
+    );
+
+    // When the kubelet hears from its API server, replacements have uids of their own again.
+    h.kubelet_is(kubelet::Sync::Synced);
+    h.inject("web", &[pod("a", "3")]).await.expect("inject");
+    let third = h.uid("web", "a");
+    until("a new uid", || h.uid_in_file("a") == Some(third.clone())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_kubelet_is_restarted_for_what_is_replaced_where_that_is_configured() {
+    let mut h = Harness::new();
+    let mark = h.folder.path().join("restarted");
+    let command = format!("echo restarted >> {}", mark.display());
+    h.stop().await;
+    h.kubelet_restart = Some(KubeletRestart::Command(
+        ["/bin/sh", "-c", &command].map(str::to_owned).to_vec(),
+    ));
+    h.start().expect("restart");
+    h.kubelet_is(kubelet::Sync::Unsynced);
+    h.inject("web", &[pod("a", "1"), pod("b", "1")])
+        .await
+        .expect("inject");
+    let uids = [h.uid("web", "a"), h.uid("web", "b")];
+    h.runs_confirmed(&[("a", &uids[0]), ("b", &uids[1])]).await;
+    assert!(!mark.exists(), "nothing was in the way of a new pod");
+    h.inject("web", &[pod("a", "2"), pod("b", "2")])
+        .await
+        .expect("inject");
+    until("restarted", || mark.exists()).await;
+    let now = [h.uid("web", "a"), h.uid("web", "b")];
+    assert_eq!(h.uid_in_file("a"), Some(now[0].clone()));
+    h.runs_confirmed(&[("a", &now[0]), ("b", &now[1])]).await;
+    let restarts = fs::read_to_string(&mark).expect("a file");
+    assert_eq!(restarts.lines().count(), 1, "one for both");
 }

@@ -21,6 +21,20 @@ pub(super) struct Pace {
     pub(super) failures: u32,
 }
 
+/// Within what time the probes of containers begin that ran before they were met: a daemon that is started again meets
+/// all of a node's at once.
+const CATCH_UP: Duration = Duration::from_secs(2);
+
+/// Since when a container runs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Start {
+    pub(super) at: Instant,
+    /// When it was met.
+    pub(super) met: Instant,
+    /// From 0 to 1, another one for each container: where in the period its probes run, when it was met late.
+    pub(super) phase: f32,
+}
+
 /// Which of a container's probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -64,21 +78,15 @@ struct Track {
     last: Option<bool>,
     run: u32,
     due: Instant,
+    /// From the first time that it runs to the second one.
+    first_period: Duration,
     /// It has said what it had to say to this container.
     over: bool,
 }
 
 impl Machine {
-    /// For a container that was started at that time.
-    pub(super) fn new(startup: Option<Pace>, readiness: Option<Pace>, started: Instant) -> Self {
-        let track = |pace: Pace| Track {
-            pace,
-            verdict: Verdict::Pending,
-            last: None,
-            run: 0,
-            due: started + pace.initial_delay,
-            over: false,
-        };
+    pub(super) fn new(startup: Option<Pace>, readiness: Option<Pace>, start: Start) -> Self {
+        let track = |pace: Pace| Track::new(pace, start);
         Self {
             startup: startup.map(track),
             readiness: readiness.map(track),
@@ -106,7 +114,7 @@ impl Machine {
         let late = now.saturating_duration_since(track.due);
         if track.last.is_none() && track.verdict == Verdict::Pending {
             // The first one sets the beat.
-            track.due = now + track.pace.period;
+            track.due = now + track.first_period;
         } else {
             let missed = late.as_nanos() / track.pace.period.as_nanos().max(1);
             let beats = u32::try_from(missed).unwrap_or(u32::MAX).saturating_add(1);
@@ -186,6 +194,29 @@ impl Machine {
         match kind {
             Kind::Startup => self.startup.as_mut(),
             Kind::Readiness => self.readiness.as_mut(),
+        }
+    }
+}
+
+impl Track {
+    fn new(pace: Pace, start: Start) -> Self {
+        let due = start.at + pace.initial_delay;
+        let is_late = start.met > due + pace.period;
+        // Those that are met together would run together for ever. The kubelet spreads them as well when it starts.
+        let (due, first_period) = if is_late {
+            let within = CATCH_UP.min(pace.period).mul_f32(start.phase);
+            (start.met + within, pace.period.mul_f32(start.phase))
+        } else {
+            (due, pace.period)
+        };
+        Self {
+            pace,
+            verdict: Verdict::Pending,
+            last: None,
+            run: 0,
+            due,
+            first_period,
+            over: false,
         }
     }
 }

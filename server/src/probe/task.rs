@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
     sync::Arc,
     time::{Duration, Instant},
@@ -17,7 +18,7 @@ use tokio::{
 use super::{
     Inlets, Readiness,
     ask::{Job, run},
-    machine::{Kind, Machine, Outcome},
+    machine::{Kind, Machine, Outcome, Start},
     spec::{ContainerProbes, PodProbes},
 };
 use crate::{
@@ -44,6 +45,8 @@ pub(super) struct Prober<R> {
 
 /// The probes of one running container.
 struct Worker {
+    /// Of the pod, as demanded.
+    uid: String,
     probes: Arc<ContainerProbes>,
     machine: Machine,
     place: Place,
@@ -139,7 +142,11 @@ impl<R: Runtime> Prober<R> {
             Seen::Sandboxes(sandboxes) => sandboxes.as_slice(),
             Seen::NotConfigured => none.as_slice(),
             // What runs is not known: what ran goes on being probed, but for pods that are no longer demanded.
-            Seen::NotYet | Seen::Away { .. } => return,
+            Seen::NotYet | Seen::Away { .. } => {
+                self.workers
+                    .retain(|_, worker| self.pods.contains_key(&worker.uid));
+                return self.publish();
+            }
         };
         let mut before = std::mem::take(&mut self.workers);
         for sandbox in sandboxes {
@@ -159,7 +166,7 @@ impl<R: Runtime> Prober<R> {
                         worker.place.clone_from(&place);
                         worker
                     }
-                    None => Worker::new(probes, place.clone(), started(container)),
+                    None => Worker::new(&sandbox.uid, probes, place.clone(), start(container)),
                 };
                 self.workers.insert(container.id.clone(), worker);
             }
@@ -260,11 +267,12 @@ impl<R: Runtime> Prober<R> {
 }
 
 impl Worker {
-    fn new(probes: &Arc<ContainerProbes>, place: Place, started: Instant) -> Self {
+    fn new(uid: &str, probes: &Arc<ContainerProbes>, place: Place, start: Start) -> Self {
         let pace = |probe: &Option<Arc<super::spec::Probe>>| probe.as_ref().map(|probe| probe.pace);
         Self {
+            uid: uid.to_owned(),
             probes: Arc::clone(probes),
-            machine: Machine::new(pace(&probes.startup), pace(&probes.readiness), started),
+            machine: Machine::new(pace(&probes.startup), pace(&probes.readiness), start),
             place,
             running: None,
         }
@@ -309,12 +317,20 @@ impl Place {
 }
 
 /// When the container was started, by the clock that does not jump. One that we have no time of begins now.
-fn started(container: &Container) -> Instant {
+fn start(container: &Container) -> Start {
     let now = Instant::now();
     let at = container.details.as_ref().and_then(|it| it.started_at);
     let ago = at.map(|at| Timestamp::now().duration_since(at));
     let ago = ago.and_then(|ago| Duration::try_from(ago).ok());
-    ago.and_then(|ago| now.checked_sub(ago)).unwrap_or(now)
+    let mut hasher = DefaultHasher::new();
+    container.id.hash(&mut hasher);
+    // 16 bits are enough to spread, and a float has them all.
+    let [low, high, ..] = hasher.finish().to_le_bytes();
+    Start {
+        at: ago.and_then(|ago| now.checked_sub(ago)).unwrap_or(now),
+        met: now,
+        phase: f32::from(u16::from_le_bytes([low, high])) / f32::from(u16::MAX),
+    }
 }
 
 /// The address that the default route leaves from. Nothing is sent for it: the destinations are reserved for

@@ -4,6 +4,8 @@
 
 mod entry;
 mod kubelet;
+#[cfg(test)]
+mod tests;
 mod waves;
 
 use std::{
@@ -12,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use seedpod_manifest::{BundleName, Digest, NodeName, PodKey, nudge};
+use seedpod_manifest::{BundleName, Digest, HostPort, NodeName, PodKey, nudge};
 
 pub(super) use self::{entry::Leaving, kubelet::StopOrder};
 use self::{
@@ -60,6 +62,7 @@ pub(super) struct Orphan {
     pub(super) revision: u64,
     pub(super) wave: u32,
     pub(super) grace: Duration,
+    pub(super) host_ports: Vec<HostPort>,
 }
 
 /// All file names of ours.
@@ -76,6 +79,8 @@ pub(super) struct Board {
     kubelet: Kubelet,
     /// Whether the runtime has answered yet. Only it knows what runs from before the daemon started.
     has_observed: bool,
+    /// Whether that is no longer waited for.
+    goes_on_blindly: bool,
     /// When there was something to do for the first time.
     begun: Option<Instant>,
     happened: Vec<Happened>,
@@ -100,6 +105,7 @@ impl Board {
             statuses: Arc::default(),
             kubelet: Kubelet::new(can_restart && has_runtime),
             has_observed: false,
+            goes_on_blindly: false,
             begun: None,
             happened: Vec::new(),
         }
@@ -389,7 +395,7 @@ impl Board {
             uid: orphan.uid,
             revision: orphan.revision,
             wave: orphan.wave,
-            host_ports: Vec::new(),
+            host_ports: orphan.host_ports,
             grace: orphan.grace,
             gone: Some(now),
             stop: Stop::Not,

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::try_join_all;
 use tokio::task::JoinSet;
 
 use super::{
@@ -21,6 +22,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) enum Effect {
     Stopped(Box<StopOrder>, Result<(), RuntimeError>),
+    /// What remained of a file's earlier content was removed.
+    Cleaned(String, Result<(), RuntimeError>),
     Restarted(Result<String, String>),
 }
 
@@ -38,8 +41,19 @@ impl<R: Runtime> Task<R> {
             self.effects.spawn(async move {
                 let grace = order.leaving.grace;
                 let stops = order.sandboxes.iter().map(|it| runtime.stop(it, grace));
-                let stopped = futures_util::future::try_join_all(stops).await;
+                let stopped = try_join_all(stops).await;
+                if stopped.is_ok() && order.kept {
+                    // Before the kubelet sees that it has ended, if possible. Else it is seen as what remains.
+                    let _ = remove(&runtime, &order.sandboxes).await;
+                }
                 Effect::Stopped(Box::new(order), stopped.map(drop))
+            });
+        }
+        for (file, remains) in self.board.remains(sandboxes, Instant::now()) {
+            let runtime = runtime.clone();
+            self.effects.spawn(async move {
+                let removed = remove(&runtime, &remains).await;
+                Effect::Cleaned(file, removed)
             });
         }
     }
@@ -79,6 +93,10 @@ impl<R: Runtime> Task<R> {
                 }
                 self.board.stopped(&order, result.is_ok(), now);
             }
+            Effect::Cleaned(file, Ok(())) => self.board.cleaned(&file, now),
+            Effect::Cleaned(file, Err(error)) => {
+                tracing::debug!(file, error = %chain(&error), "cannot remove what remains of a pod");
+            }
             Effect::Restarted(result) => {
                 match &result {
                     Ok(said) => {
@@ -112,6 +130,11 @@ impl<R: Runtime> Task<R> {
     }
 }
 
+async fn remove<R: Runtime>(runtime: &R, sandboxes: &[Sandbox]) -> Result<(), RuntimeError> {
+    let removals = sandboxes.iter().map(|it| runtime.remove(it));
+    try_join_all(removals).await.map(drop)
+}
+
 /// Picks the live sandboxes that this store made and nobody knows of: of what was removed or replaced before the daemon
 /// was restarted.
 pub(super) async fn orphans<R: Runtime>(
@@ -141,6 +164,7 @@ pub(super) async fn orphans<R: Runtime>(
             revision: sandbox.revision.unwrap_or(0),
             wave: traits.wave.unwrap_or(0),
             grace: traits.grace.unwrap_or(DEFAULT_GRACE),
+            host_ports: traits.host_ports,
         });
     }
     orphans

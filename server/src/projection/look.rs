@@ -84,6 +84,7 @@ impl<R: Runtime> Task<R> {
             self.board.leave(name);
         }
         if let Some((bundle, revision, key)) = self.board.pod_of(name) {
+            self.drifted.insert(name.to_owned(), revision);
             let message = format!("somebody {what} the pod's file {name}");
             let kind = EventKind::Drift;
             let event = NewEvent::of_pod(kind, bundle, revision, key, message);

@@ -28,6 +28,7 @@ pub(super) struct Written {
     nudges: u64,
     next_nudge: Instant,
     eager_until: Instant,
+    once_more: Option<Instant>,
 }
 
 impl Written {
@@ -45,6 +46,7 @@ impl Written {
             nudges: 0,
             next_nudge: now + first,
             eager_until: now + eager,
+            once_more: None,
         }
     }
 
@@ -63,8 +65,16 @@ impl Written {
         self.confirmed |= confirmed;
     }
 
+    /// Asks for one more nudge, also of a pod that the runtime has already.
+    pub(super) fn nudge_once_more(&mut self, now: Instant) {
+        self.once_more = Some(now);
+    }
+
     /// When the next nudge is due, if one is: not when the runtime has the pod, and not for longer than `nudge_for`.
     pub(super) fn next_nudge(&self, nudge_for: Duration, has_runtime: bool) -> Option<Instant> {
+        if self.once_more.is_some() {
+            return self.once_more;
+        }
         // Without a runtime nothing is ever confirmed, and a pod that replaces nothing starts by itself.
         let helps = !self.confirmed && (has_runtime || self.replaces);
         (helps && self.next_nudge.duration_since(self.at) <= nudge_for).then_some(self.next_nudge)
@@ -73,6 +83,7 @@ impl Written {
     /// Takes note of a nudge, and tells which one it is.
     pub(super) fn nudged(&mut self, now: Instant) -> u64 {
         self.nudges += 1;
+        self.once_more = None;
         // Less and less often, up to every two seconds.
         let grown = u32::try_from(self.nudges / 4).unwrap_or(u32::MAX);
         let delay = if now < self.eager_until {

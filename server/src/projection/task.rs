@@ -1,7 +1,7 @@
 //! The task that owns the static pod directory.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io,
     sync::Arc,
     time::{Duration, Instant},
@@ -47,6 +47,8 @@ pub(super) struct Task<R> {
     pub(super) metrics: Metrics,
     pub(super) outlets: Outlets,
     pub(super) board: Board,
+    /// Files that somebody changed, with the revision of the pod's content, until they are put right.
+    pub(super) drifted: BTreeMap<String, u64>,
     watch: Watch,
     /// Why the directory could not be read, when it could not.
     pub(super) directory_error: Option<String>,
@@ -88,6 +90,7 @@ impl<R: Runtime> Task<R> {
         let watch = Watch::new(directory.path());
         Self {
             board,
+            drifted: BTreeMap::new(),
             watch,
             settings,
             directory,
@@ -218,7 +221,10 @@ impl<R: Runtime> Task<R> {
         for (write, result) in done.written {
             match &result {
                 Ok(()) if only_nudges => tracing::debug!(file = write.file, "nudged"),
-                Ok(()) => tracing::info!(file = write.file, "wrote a static pod"),
+                Ok(()) => {
+                    tracing::info!(file = write.file, "wrote a static pod");
+                    self.record_written(&write.file);
+                }
                 Err(error) => {
                     tracing::error!(file = write.file, %error, "cannot write a static pod");
                 }
@@ -226,6 +232,26 @@ impl<R: Runtime> Task<R> {
             self.board
                 .wrote(&write, result.as_ref().err().map(describe_write), now);
         }
+    }
+
+    fn record_written(&mut self, file: &str) {
+        let drifted = self.drifted.remove(file);
+        let Some((bundle, revision, key)) = self.board.pod_of(file) else {
+            return;
+        };
+        let (kind, message) = if drifted == Some(revision) {
+            (
+                EventKind::Repaired,
+                format!("its file {file} was put right"),
+            )
+        } else {
+            (
+                EventKind::PodProjected,
+                format!("its file {file} was written"),
+            )
+        };
+        let event = NewEvent::of_pod(kind, bundle, revision, key, message);
+        self.outlets.events.record(event);
     }
 
     /// Asks the runtime what runs, if anybody waits for that.

@@ -18,7 +18,8 @@ use tonic::{
 };
 
 use super::{
-    ContainerDetails, Executed, Runtime, RuntimeError, RuntimeVersion, Sandbox, Traits, join,
+    ContainerDetails, Executed, Listing, Runtime, RuntimeError, RuntimeVersion, Sandbox, Traits,
+    join,
 };
 
 /// How long the runtime may take for a question. A healthy one answers within milliseconds.
@@ -96,6 +97,10 @@ impl CriRuntime {
 
 impl Runtime for CriRuntime {
     async fn sandboxes(&self) -> Result<Vec<Sandbox>, RuntimeError> {
+        Ok(self.listing().await?.sandboxes)
+    }
+
+    async fn listing(&self) -> Result<Listing, RuntimeError> {
         let (mut pods, mut containers) = (self.runtime.clone(), self.runtime.clone());
         let (pods, containers) = tokio::try_join!(
             ask(
@@ -111,7 +116,7 @@ impl Runtime for CriRuntime {
                 |request| { containers.list_containers(request) }
             ),
         )?;
-        Ok(join::sandboxes(pods.items, containers.containers))
+        Ok(join::listing(pods.items, containers.containers))
     }
 
     async fn sandbox_ips(&self, id: &str) -> Result<Vec<String>, RuntimeError> {
@@ -164,6 +169,10 @@ impl Runtime for CriRuntime {
         self.stop_all(sandbox, grace).await
     }
 
+    async fn remove(&self, sandbox: &Sandbox) -> Result<(), RuntimeError> {
+        self.remove_sandbox(sandbox).await
+    }
+
     async fn traits(&self, sandbox: &Sandbox) -> Result<Traits, RuntimeError> {
         self.traits_of(sandbox).await
     }
@@ -178,7 +187,7 @@ impl Runtime for CriRuntime {
     }
 
     async fn events(&self) -> Result<BoxStream<'static, ()>, RuntimeError> {
-        self.container_events().await
+        Ok(self.container_events())
     }
 }
 

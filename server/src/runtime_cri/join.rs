@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use seedpod_proto::cri;
 
-use super::{Container, ContainerState, Sandbox};
+use super::{Container, ContainerState, Listing, Sandbox};
 
 // The labels that the kubelet puts on what it makes.
 const POD_NAME: &str = "io.kubernetes.pod.name";
@@ -21,18 +21,10 @@ const DIGEST: &str = "seedpod.dev/digest";
 const CONTENT_UID: &str = "seedpod.dev/uid";
 
 /// Joins the two lists. What has not the kubelet's labels was not made by a kubelet, and is left out.
-pub(super) fn sandboxes(
-    pods: Vec<cri::PodSandbox>,
-    containers: Vec<cri::Container>,
-) -> Vec<Sandbox> {
-    let mut of_sandbox: HashMap<String, Vec<cri::Container>> = HashMap::new();
-    for container in containers {
-        of_sandbox
-            .entry(container.pod_sandbox_id.clone())
-            .or_default()
-            .push(container);
-    }
-    pods.into_iter()
+pub(super) fn listing(pods: Vec<cri::PodSandbox>, containers: Vec<cri::Container>) -> Listing {
+    let (mut of_sandbox, previous) = newest(containers);
+    let sandboxes = pods
+        .into_iter()
         .filter_map(|mut pod| {
             let containers = of_sandbox.remove(&pod.id).unwrap_or_default();
             let kubelet_uid = pod.labels.remove(POD_UID)?;
@@ -52,50 +44,80 @@ pub(super) fn sandboxes(
                     .get(REVISION)
                     .and_then(|text| text.parse().ok()),
                 digest: pod.annotations.remove(DIGEST),
-                containers: newest(containers),
+                containers,
                 ips: Vec::new(),
                 id: pod.id,
             })
         })
-        .collect()
+        .collect();
+    Listing {
+        sandboxes,
+        previous,
+    }
 }
 
-/// The newest attempt of each container, ordered by name.
-fn newest(containers: Vec<cri::Container>) -> Vec<Container> {
-    let mut attempts: Vec<(i64, Container)> = containers
-        .into_iter()
-        .filter_map(|mut container| {
-            let name = container.labels.remove(CONTAINER_NAME)?;
-            let state = state(container.state);
-            let image = container.image.unwrap_or_default();
-            let made = Container {
-                id: container.id,
-                name,
-                attempt: container.metadata.unwrap_or_default().attempt,
-                state,
-                // The kubelet creates containers by the image's id, and tells the manifest's name beside it.
-                image: if image.user_specified_image.is_empty() {
-                    image.image
-                } else {
-                    image.user_specified_image
-                },
-                details: None,
-                last_termination: None,
-            };
-            Some((container.created_at, made))
+/// An attempt of a container, with what it is ordered by.
+struct Attempt {
+    pod: String,
+    sandbox: String,
+    created_at: i64,
+    container: Container,
+}
+
+/// The newest attempt of each container in each sandbox, ordered by name; and by its id the attempt before it.
+fn newest(
+    containers: Vec<cri::Container>,
+) -> (HashMap<String, Vec<Container>>, HashMap<String, String>) {
+    let mut attempts: Vec<Attempt> = containers.into_iter().filter_map(attempt).collect();
+    attempts.sort_by(|a, b| {
+        let names = (&a.container.name, &a.pod).cmp(&(&b.container.name, &b.pod));
+        let newest_first =
+            (b.container.attempt, b.created_at).cmp(&(a.container.attempt, a.created_at));
+        names.then(newest_first)
+    });
+    let previous = attempts
+        .windows(2)
+        .filter_map(|pair| {
+            let [later, earlier] = pair else { return None };
+            (later.pod == earlier.pod && later.container.name == earlier.container.name)
+                .then(|| (later.container.id.clone(), earlier.container.id.clone()))
         })
         .collect();
-    attempts.sort_by(|(a_time, a), (b_time, b)| {
-        a.name
-            .cmp(&b.name)
-            .then(b.attempt.cmp(&a.attempt))
-            .then(b_time.cmp(a_time))
-    });
-    attempts.dedup_by(|(_, later), (_, first)| later.name == first.name);
-    attempts
-        .into_iter()
-        .map(|(_, container)| container)
-        .collect()
+    let mut of_sandbox: HashMap<String, Vec<Container>> = HashMap::new();
+    for attempt in attempts {
+        let containers = of_sandbox.entry(attempt.sandbox).or_default();
+        if containers
+            .last()
+            .is_none_or(|newest| newest.name != attempt.container.name)
+        {
+            containers.push(attempt.container);
+        }
+    }
+    (of_sandbox, previous)
+}
+
+fn attempt(mut container: cri::Container) -> Option<Attempt> {
+    let state = state(container.state);
+    let image = container.image.unwrap_or_default();
+    Some(Attempt {
+        pod: container.labels.remove(POD_UID).unwrap_or_default(),
+        sandbox: container.pod_sandbox_id,
+        created_at: container.created_at,
+        container: Container {
+            id: container.id,
+            name: container.labels.remove(CONTAINER_NAME)?,
+            attempt: container.metadata.unwrap_or_default().attempt,
+            state,
+            // The kubelet creates containers by the image's id, and tells the manifest's name beside it.
+            image: if image.user_specified_image.is_empty() {
+                image.image
+            } else {
+                image.user_specified_image
+            },
+            details: None,
+            last_termination: None,
+        },
+    })
 }
 
 fn state(state: i32) -> ContainerState {
@@ -121,6 +143,10 @@ mod tests {
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect()
+    }
+
+    fn sandboxes(pods: Vec<cri::PodSandbox>, containers: Vec<cri::Container>) -> Vec<Sandbox> {
+        listing(pods, containers).sandboxes
     }
 
     fn sandbox(id: &str) -> cri::PodSandbox {

@@ -24,7 +24,7 @@ pub(crate) enum Seen {
     NotYet,
     /// It does not answer, for this reason, since then. What runs is not known.
     Away { cause: String, since: Timestamp },
-    /// What it has, with all details.
+    /// What it has, with all details of what is Seedpod's.
     Sandboxes(Arc<Vec<Sandbox>>),
 }
 

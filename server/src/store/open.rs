@@ -10,8 +10,10 @@ use std::{
 use seedpod_manifest::BundleName;
 
 use super::{
-    History, Kept, Lock, LockError, Store,
-    record::{self, FORMAT, FormatError, RequestRecord, RevisionRecord, StoreFile, StoreId},
+    HISTORY, History, Kept, Lock, LockError, Store,
+    record::{
+        self, FORMAT, FormatError, RequestRecord, RevisionRecord, Sidecar, StoreFile, StoreId,
+    },
 };
 use crate::fs::{self, FileSystem};
 
@@ -103,6 +105,7 @@ impl Store {
             requests,
             grown: bundles.keys().cloned().collect(),
             bundles,
+            history: HISTORY,
             uncertain: false,
             _lock: lock,
         })
@@ -182,14 +185,15 @@ fn history(
     let mut sidecars = Vec::new();
     for entry in list(fs, &dir)? {
         match record::parse_file_name(&entry) {
-            Some((number, true)) => sidecars.push(number),
-            Some((number, false)) => {
+            Some((number, Some(sidecar))) => sidecars.push((number, sidecar)),
+            Some((number, None)) => {
                 let record = revision(fs, bundles, name, number)?;
                 let ids: Vec<String> = record.request.iter().map(|r| r.id.clone()).collect();
                 history.kept.push(Kept {
                     revision: number,
+                    removed: record.removed,
                     ids,
-                    has_sidecar: false,
+                    ..Kept::default()
                 });
                 history.active = Some(Arc::new(record));
             }
@@ -200,16 +204,37 @@ fn history(
             }
         }
     }
-    for number in sidecars {
-        match history.kept.iter_mut().find(|kept| kept.revision == number) {
-            Some(kept) => {
-                kept.has_sidecar = true;
+    for (number, sidecar) in sidecars {
+        let Some(kept) = history.kept.iter_mut().find(|kept| kept.revision == number) else {
+            // Its revision was pruned, and the power went before this was.
+            drop(fs.remove_file(&record::sidecar_path(bundles, name, number, sidecar)));
+            continue;
+        };
+        match sidecar {
+            Sidecar::Requests => {
+                kept.has_requests = true;
                 let ids = self::requests(fs, bundles, name, number)?;
                 kept.ids.extend(ids.into_iter().map(|request| request.id));
             }
-            // Its revision was pruned, and the power went before this was.
-            None => drop(fs.remove_file(&record::sidecar_path(bundles, name, number))),
+            Sidecar::Ready => {
+                mark(fs, bundles, name, number, sidecar)?;
+                kept.ready = true;
+            }
+            Sidecar::Confirmed => {
+                mark(fs, bundles, name, number, sidecar)?;
+                kept.confirmed = true;
+            }
         }
+    }
+    if let Some((last, earlier)) = history.kept.split_last()
+        && !last.is_good()
+        && history
+            .active
+            .as_ref()
+            .is_some_and(|active| active.trial.is_some())
+        && let Some(fallback) = super::fallback(earlier)
+    {
+        history.fallback = Some(revision(fs, bundles, name, fallback)?.bundle);
     }
     for kept in &history.kept {
         let ids = kept.ids.iter();
@@ -242,7 +267,7 @@ pub(super) fn requests(
     name: &BundleName,
     revision: u64,
 ) -> Result<Vec<RequestRecord>, OpenError> {
-    let path = record::sidecar_path(bundles, name, revision);
+    let path = record::sidecar_path(bundles, name, revision, Sidecar::Requests);
     match fs.read(&path, MAX_FILE) {
         Ok(bytes) => {
             record::decode_requests(&bytes).map_err(|source| OpenError::Corrupt { path, source })
@@ -252,7 +277,23 @@ pub(super) fn requests(
     }
 }
 
-fn list(fs: &dyn FileSystem, dir: &Path) -> Result<Vec<String>, OpenError> {
+/// Sees to it that a mark is whole.
+fn mark(
+    fs: &dyn FileSystem,
+    bundles: &Path,
+    name: &BundleName,
+    revision: u64,
+    sidecar: Sidecar,
+) -> Result<(), OpenError> {
+    let path = record::sidecar_path(bundles, name, revision, sidecar);
+    match fs.read(&path, MAX_FILE) {
+        Ok(bytes) => record::check_mark(name, revision, &bytes)
+            .map_err(|source| OpenError::Corrupt { path, source }),
+        Err(source) => Err(OpenError::Io { path, source }),
+    }
+}
+
+pub(super) fn list(fs: &dyn FileSystem, dir: &Path) -> Result<Vec<String>, OpenError> {
     fs.list(dir).map_err(|source| OpenError::Io {
         path: dir.to_owned(),
         source,

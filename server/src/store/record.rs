@@ -13,36 +13,68 @@ use jiff::Timestamp;
 use seedpod_manifest::{BundleName, Digest, PodKey};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::Draft;
-use crate::node::{Bundle, BundlePod, Change, ChangeKind, StoredWarning};
+use super::{Came, Draft, Origin};
+use crate::node::{Bundle, BundlePod, Change, ChangeKind, StoredWarning, Trial};
 
 /// The version of the format that is written. Each older one that was ever released is still read.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 const REVISION_KIND: &str = "seedpod-revision";
 const REQUESTS_KIND: &str = "seedpod-requests";
-
-/// What the names of the files with request ids end with.
-pub(super) const SIDECAR_SUFFIX: &str = ".requests.json";
+const MARK_KIND: &str = "seedpod-mark";
 
 /// Twenty digits hold each u64, so that names sort as numbers do.
 pub(super) fn file_name(revision: u64) -> String {
     format!("{revision:020}.json")
 }
 
-pub(super) fn sidecar_name(revision: u64) -> String {
-    format!("{revision:020}{SIDECAR_SUFFIX}")
+/// What a file beside a revision says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sidecar {
+    /// Which requests found the revision active.
+    Requests,
+    /// That all its pods were ready at the same time once.
+    Ready,
+    /// That somebody confirmed it.
+    Confirmed,
 }
 
-pub(super) fn sidecar_path(bundles: &Path, name: &BundleName, revision: u64) -> PathBuf {
-    bundles.join(name.as_str()).join(sidecar_name(revision))
+impl Sidecar {
+    const ALL: [Self; 3] = [Self::Requests, Self::Ready, Self::Confirmed];
+
+    /// What its name ends with.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Requests => ".requests.json",
+            Self::Ready => ".ready.json",
+            Self::Confirmed => ".confirmed.json",
+        }
+    }
 }
 
-/// The inverse of [`file_name`] and [`sidecar_name`]: the revision, and whether it is a sidecar.
-pub(super) fn parse_file_name(name: &str) -> Option<(u64, bool)> {
-    let (digits, sidecar) = match name.strip_suffix(SIDECAR_SUFFIX) {
-        Some(digits) => (digits, true),
-        None => (name.strip_suffix(".json")?, false),
+pub(super) fn sidecar_name(revision: u64, sidecar: Sidecar) -> String {
+    format!("{revision:020}{}", sidecar.suffix())
+}
+
+pub(super) fn sidecar_path(
+    bundles: &Path,
+    name: &BundleName,
+    revision: u64,
+    sidecar: Sidecar,
+) -> PathBuf {
+    bundles
+        .join(name.as_str())
+        .join(sidecar_name(revision, sidecar))
+}
+
+/// The inverse of [`file_name`] and [`sidecar_name`]: the revision, and which sidecar it is, if it is one.
+pub(super) fn parse_file_name(name: &str) -> Option<(u64, Option<Sidecar>)> {
+    let found = Sidecar::ALL
+        .into_iter()
+        .find_map(|sidecar| Some((name.strip_suffix(sidecar.suffix())?, Some(sidecar))));
+    let (digits, sidecar) = match found {
+        Some(found) => found,
+        None => (name.strip_suffix(".json")?, None),
     };
     let revision = (digits.len() == 20).then(|| digits.parse().ok())??;
     (revision > 0).then_some((revision, sidecar))
@@ -177,6 +209,8 @@ pub(super) struct RevisionRecord {
     pub(super) request: Option<RequestRecord>,
     pub(super) changes: Vec<Change>,
     pub(super) warnings: Vec<StoredWarning>,
+    pub(super) came: Came,
+    pub(super) trial: Option<Trial>,
 }
 
 /// A request that a revision answers.
@@ -187,6 +221,14 @@ pub(super) struct RequestRecord {
     /// Only in a sidecar: a revision keeps the warnings of the request that made it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) warnings: Vec<StoredWarning>,
+    /// What a rollback that changed nothing was to; 0 for what was none. Only in a sidecar.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) source_revision: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl From<Draft> for RevisionRecord {
@@ -197,11 +239,14 @@ impl From<Draft> for RevisionRecord {
             request,
             changes,
             warnings,
+            came,
+            trial,
         } = draft;
         let request = request.map(|request| RequestRecord {
             id: request.id,
             fingerprint: request.fingerprint.to_string(),
             warnings: Vec::new(),
+            source_revision: 0,
         });
         Self {
             bundle: Arc::new(bundle),
@@ -209,6 +254,8 @@ impl From<Draft> for RevisionRecord {
             request,
             changes,
             warnings,
+            came,
+            trial,
         }
     }
 }
@@ -244,6 +291,15 @@ struct RevisionFile {
     changes: Vec<ChangeFile>,
     warnings: Vec<StoredWarning>,
     pods: Vec<PodFile>,
+    /// Not in format 1, which knew injections and removals only.
+    #[serde(default)]
+    origin: Option<Origin>,
+    #[serde(default)]
+    source_revision: u64,
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    trial: Option<Trial>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -333,6 +389,34 @@ pub(super) fn decode_requests(bytes: &[u8]) -> Result<Vec<RequestRecord>, Format
     decode(REQUESTS_KIND, bytes)
 }
 
+/// What a mark is on. All that it says is in its name; this finds one that was moved.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MarkFile {
+    bundle: String,
+    revision: u64,
+}
+
+pub(super) fn encode_mark(name: &BundleName, revision: u64) -> String {
+    let bundle = name.to_string();
+    encode(MARK_KIND, &MarkFile { bundle, revision })
+}
+
+pub(super) fn check_mark(
+    name: &BundleName,
+    revision: u64,
+    bytes: &[u8],
+) -> Result<(), FormatError> {
+    let file: MarkFile = decode(MARK_KIND, bytes)?;
+    if file.bundle == name.as_str() && file.revision == revision {
+        return Ok(());
+    }
+    Err(FormatError::Misplaced {
+        bundle: file.bundle,
+        revision: file.revision,
+    })
+}
+
 impl RevisionRecord {
     pub(super) fn encode(&self) -> String {
         let bundle = &*self.bundle;
@@ -361,6 +445,10 @@ impl RevisionRecord {
             changes: self.changes.iter().map(change).collect(),
             warnings: self.warnings.clone(),
             pods: bundle.pods.iter().map(pod).collect(),
+            origin: Some(self.came.origin),
+            source_revision: self.came.source_revision,
+            reason: self.came.reason.clone(),
+            trial: self.trial.clone(),
         };
         encode(REVISION_KIND, &file)
     }
@@ -410,6 +498,16 @@ impl RevisionRecord {
             request: file.request,
             changes: file.changes.into_iter().map(change).collect(),
             warnings: file.warnings,
+            came: Came {
+                origin: file.origin.unwrap_or(if file.removed {
+                    Origin::Removed
+                } else {
+                    Origin::Injected
+                }),
+                source_revision: file.source_revision,
+                reason: file.reason,
+            },
+            trial: file.trial,
         })
     }
 }

@@ -4,15 +4,19 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use jiff::Timestamp;
 use seedpod_manifest::{BundleName, Digest, PodKey};
 
-use super::{CommitError, Draft, HISTORY, OpenError, Store, bundle_digest};
+use super::{Came, CommitError, Draft, HISTORY, OpenError, Origin, Store, bundle_digest};
 use crate::{
     fs::sim::{Fault, SimDisk, chooser, seeds},
-    node::{Bundle, BundlePod, Change, ChangeKind, RequestId, State},
+    node::{
+        BootTime, Bundle, BundlePod, Change, ChangeKind, Confirmation, RequestId, State, Terms,
+        Trial,
+    },
 };
 
 const DIR: &str = "/state";
@@ -53,13 +57,18 @@ fn pod(revision: u64, pod: &str, content: &str) -> BundlePod {
 #[derive(Debug, Clone)]
 enum Step {
     Inject(&'static str, &'static [&'static str]),
+    /// On trial; confirmed by readiness or not.
+    Try(&'static str, &'static [&'static str], Confirmation),
+    Ready(&'static str),
+    Confirm(&'static str),
     Remove(&'static str),
     Remember(&'static str),
 }
 
 /// Everything that a store does, pruning included.
 fn steps() -> Vec<Step> {
-    use Step::{Inject, Remember, Remove};
+    use Confirmation::{Explicit, Readiness};
+    use Step::{Confirm, Inject, Ready, Remember, Remove, Try};
     let mut steps = vec![
         Inject("a", &["one"]),
         Inject("a", &["one", "two"]),
@@ -69,6 +78,17 @@ fn steps() -> Vec<Step> {
         Inject("a", &["four"]),
         Remember("a"),
         Remove("b"),
+        // A good one, a trial that is undone by the next, one that gets ready, and one that needs a word.
+        Inject("t", &["seven"]),
+        Ready("t"),
+        Try("t", &["eight"], Readiness),
+        Inject("t", &["seven"]),
+        Try("t", &["nine"], Readiness),
+        Ready("t"),
+        Try("t", &["ten"], Explicit),
+        Ready("t"),
+        Confirm("t"),
+        Try("t", &["eleven"], Explicit),
     ];
     steps.extend(std::iter::repeat_n(Inject("a", &["five"]), HISTORY));
     steps
@@ -80,9 +100,11 @@ fn id_of(index: usize) -> String {
 
 fn draft(state: &State, step: &Step, index: usize) -> Draft {
     let (bundle, contents, removed) = match step {
-        Step::Inject(bundle, contents) => (name(bundle), *contents, false),
+        Step::Inject(bundle, contents) | Step::Try(bundle, contents, _) => {
+            (name(bundle), *contents, false)
+        }
         Step::Remove(bundle) => (name(bundle), &[][..], true),
-        Step::Remember(_) => unreachable!("remembering commits nothing"),
+        Step::Remember(_) | Step::Ready(_) | Step::Confirm(_) => unreachable!("commits nothing"),
     };
     let revision = state.next_revision(&bundle);
     let pods: Vec<BundlePod> = contents
@@ -109,12 +131,36 @@ fn draft(state: &State, step: &Step, index: usize) -> Draft {
         removed,
         request: (!removed).then(|| request(&id_of(index))),
         warnings: Vec::new(),
+        came: Came::from(if removed {
+            Origin::Removed
+        } else {
+            Origin::Injected
+        }),
+        trial: match step {
+            Step::Try(_, _, confirmation) => Some(trial(*confirmation)),
+            _ => None,
+        },
+    }
+}
+
+fn trial(confirmation: Confirmation) -> Trial {
+    Trial {
+        terms: Terms {
+            timeout: Duration::from_secs(60),
+            confirmation,
+        },
+        begun: BootTime {
+            boot_id: "boot-1".to_owned(),
+            since_boot: Duration::from_millis(1500),
+        },
     }
 }
 
 fn take(store: &mut Store, step: &Step, index: usize) -> Result<(), CommitError> {
     let taken = match step {
-        Step::Remember(bundle) => store.remember(&name(bundle), &request(&id_of(index)), &[]),
+        Step::Remember(bundle) => store.remember(&name(bundle), &request(&id_of(index)), &[], 0),
+        Step::Ready(bundle) => store.mark_ready(&name(bundle)),
+        Step::Confirm(bundle) => store.mark_confirmed(&name(bundle)),
         step => store.commit(draft(&store.state(), step, index)).map(drop),
     };
     store.prune();
@@ -154,9 +200,9 @@ fn after_a_power_cut_between_any_two_calls_the_old_or_the_new_state_is_there_who
             let mut store = open(&found)
                 .unwrap_or_else(|e| panic!("cut {cut}, seed {seed}: {}", crate::error::chain(&e)));
             let state = store.state();
-            let next = expected.get(done + 1);
+            let next = expected.get(done + 1).map(on_disk);
             assert!(
-                state == expected[done] || Some(&state) == next,
+                state == on_disk(&expected[done]) || Some(&state) == next.as_ref(),
                 "cut {cut}, seed {seed}: neither old nor new after step {done}: {state:?}"
             );
             for index in 0..done {
@@ -185,9 +231,24 @@ fn after_a_power_cut_between_any_two_calls_the_old_or_the_new_state_is_there_who
     );
 }
 
+/// What a restart leaves of a state. That a trial is ready for which that is not enough is seen again.
+fn on_disk(state: &State) -> State {
+    let mut state = state.clone();
+    let needs_word = |name: &BundleName| {
+        let on_trial = state.trials.get(name);
+        on_trial.is_some_and(|it| it.trial.terms.confirmation == Confirmation::Explicit)
+    };
+    state.ready.retain(|name| !needs_word(name));
+    state
+}
+
 fn check_request(store: &Store, index: usize, cut: usize, seed: u64) {
     // Only the ids of kept revisions are remembered; the last steps' are.
-    if index + HISTORY <= steps().len() || matches!(steps()[index], Step::Remove(_)) {
+    let has_id = matches!(
+        steps()[index],
+        Step::Inject(..) | Step::Try(..) | Step::Remember(_)
+    );
+    if index + HISTORY <= steps().len() || !has_id {
         return;
     }
     let remembered = store.remembered(&id_of(index)).expect("readable");
@@ -216,7 +277,8 @@ fn a_failing_call_leaves_the_old_state_and_the_next_attempt_works() {
                     );
                     let reopened = open(&disk).expect("open after a failure").state();
                     assert_eq!(
-                        reopened, expected[index],
+                        reopened,
+                        on_disk(&expected[index]),
                         "call {at}: the disk says otherwise"
                     );
                     take(&mut store, step, index).expect("the second attempt");
@@ -344,7 +406,7 @@ fn a_stray_file_is_refused_with_its_name() {
 fn a_newer_format_is_refused_as_such() {
     let (_, opened) = damaged(|bytes| {
         String::from_utf8_lossy(bytes)
-            .replacen("\"format\":1", "\"format\":2", 1)
+            .replacen("\"format\":2", "\"format\":3", 1)
             .into_bytes()
     });
     let error = opened
@@ -433,6 +495,176 @@ fn a_state_directory_of_format_1_is_read() {
         );
     }
     assert!(store.remembered("first").expect("readable").is_some());
+}
+
+#[test]
+fn a_state_directory_of_format_2_is_read() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/state-v2");
+    let copy = tempfile::tempdir().expect("temporary folder");
+    copy_folder(&fixture, copy.path());
+    let disk = crate::fs::Disk::new(crate::metrics::Metrics::default());
+    let store = Store::open(Arc::new(disk), copy.path()).expect("open");
+    let state = store.state();
+    let control_plane = name("control-plane");
+    assert_eq!(state.good[&control_plane], 2);
+    let on_trial = &state.trials[&control_plane];
+    assert_eq!(on_trial.trial, trial(Confirmation::Explicit));
+    let fallback = on_trial.fallback.as_ref().expect("a good revision");
+    assert_eq!((fallback.revision, fallback.pods.len()), (2, 1));
+    let undone = store
+        .reader()
+        .revision(&name("undone"), 2)
+        .expect("readable")
+        .expect("kept");
+    assert_eq!(
+        undone.came,
+        Came {
+            origin: Origin::TrialFailed,
+            source_revision: 1,
+            reason: "it was not confirmed within 60 s".to_owned(),
+        }
+    );
+    let again = store.remembered("rollback").expect("readable");
+    assert_eq!(again.expect("remembered").source_revision, 1);
+}
+
+/// Made the fixture of format 2, which stays as it is; here for whoever makes the next one.
+#[test]
+#[ignore = "writes into testdata"]
+fn make_the_fixture_of_the_newest_format() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(format!("testdata/state-v{}", super::record::FORMAT));
+    let disk = crate::fs::Disk::new(crate::metrics::Metrics::default());
+    let mut store = Store::open(Arc::new(disk), &fixture).expect("open");
+    let steps = [
+        Step::Inject("control-plane", &["one"]),
+        Step::Try("control-plane", &["two"], Confirmation::Readiness),
+        Step::Ready("control-plane"),
+        Step::Try("control-plane", &["three"], Confirmation::Explicit),
+        Step::Inject("undone", &["four"]),
+    ];
+    for (index, step) in steps.iter().enumerate() {
+        take(&mut store, step, index).expect("a step");
+    }
+    let fell_back = Draft {
+        came: Came {
+            origin: Origin::TrialFailed,
+            source_revision: 1,
+            reason: "it was not confirmed within 60 s".to_owned(),
+        },
+        ..draft(&store.state(), &Step::Inject("undone", &["four"]), 7)
+    };
+    store.commit(fell_back).expect("commit");
+    store
+        .remember(&name("undone"), &request("rollback"), &[], 1)
+        .expect("remember");
+}
+
+/// What is kept of a bundle, and which of it is good.
+fn listed(store: &Store, bundle: &str) -> Vec<(u64, bool)> {
+    let newest = store.state().newest_revision(&name(bundle)).unwrap_or(0);
+    let list = store.reader().list(&name(bundle), newest);
+    let list = list.expect("readable");
+    list.iter().map(|l| (l.revision, l.good)).collect()
+}
+
+/// What the trial of a bundle's active revision falls back to.
+fn falls_back_to(store: &Store, bundle: &str) -> Option<u64> {
+    let state = store.state();
+    let fallback = state.trials[&name(bundle)].fallback.as_ref();
+    fallback.map(|bundle| bundle.revision)
+}
+
+#[test]
+fn the_last_good_revision_and_what_a_trial_falls_back_to_are_never_dropped() {
+    let disk = SimDisk::new(Path::new(DIR));
+    let mut store = open(&disk).expect("open").keeping(2);
+    let mut index = 0;
+    let mut go = |store: &mut Store, step: Step| {
+        index += 1;
+        take(store, &step, index).expect("a step");
+    };
+    go(&mut store, Step::Inject("a", &["one"]));
+    go(&mut store, Step::Ready("a"));
+    for _ in 0..4 {
+        go(&mut store, Step::Inject("a", &["two"]));
+    }
+    assert_eq!(listed(&store, "a"), [(1, true), (5, false)]);
+    go(
+        &mut store,
+        Step::Try("a", &["three"], Confirmation::Explicit),
+    );
+    go(&mut store, Step::Ready("a"));
+    assert_eq!(listed(&store, "a"), [(1, true), (6, false)]);
+    assert_eq!(falls_back_to(&store, "a"), Some(1));
+    assert_eq!(falls_back_to(&open(&disk).expect("open"), "a"), Some(1));
+    go(&mut store, Step::Confirm("a"));
+    assert_eq!(listed(&store, "a"), [(1, true), (6, true)]);
+    assert_eq!(falls_back_to(&store, "a"), None);
+    go(&mut store, Step::Inject("a", &["four"]));
+    assert_eq!(listed(&store, "a"), [(6, true), (7, false)]);
+
+    // Without a good one it is the one before, whatever else is dropped.
+    go(&mut store, Step::Inject("b", &["one"]));
+    go(&mut store, Step::Inject("b", &["two"]));
+    go(
+        &mut store,
+        Step::Try("b", &["three"], Confirmation::Readiness),
+    );
+    assert_eq!(listed(&store, "b"), [(2, false), (3, false)]);
+    assert_eq!(falls_back_to(&store, "b"), Some(2));
+}
+
+#[test]
+fn a_trial_falls_back_to_what_was_good_since_the_last_removal() {
+    let mut store = open(&SimDisk::new(Path::new(DIR))).expect("open");
+    let mut after = |steps: &[Step]| {
+        for (index, step) in steps.iter().enumerate() {
+            take(&mut store, step, index).expect("a step");
+        }
+        falls_back_to(&store, "a")
+    };
+    let on_trial = || Step::Try("a", &["x"], Confirmation::Readiness);
+    assert_eq!(after(&[on_trial()]), None);
+    // One that was never confirmed is better than nothing.
+    assert_eq!(after(&[on_trial()]), Some(1));
+    let steps = [
+        Step::Inject("a", &["good"]),
+        Step::Ready("a"),
+        Step::Inject("a", &["bad"]),
+        on_trial(),
+    ];
+    assert_eq!(after(&steps), Some(3));
+    assert_eq!(after(&[Step::Remove("a"), on_trial()]), None);
+    let steps = [Step::Remove("a"), Step::Inject("a", &["new"]), on_trial()];
+    assert_eq!(after(&steps), Some(9));
+}
+
+#[test]
+fn a_damaged_or_moved_mark_stops_the_daemon() {
+    use super::record::Sidecar::{Confirmed, Ready};
+    use crate::fs::FileSystem as _;
+    let disk = SimDisk::new(Path::new(DIR));
+    let mut store = open(&disk).expect("open");
+    take(&mut store, &Step::Inject("a", &["one"]), 0).expect("commit");
+    take(&mut store, &Step::Ready("a"), 1).expect("mark");
+    take(&mut store, &Step::Inject("a", &["two"]), 2).expect("commit");
+    let bundles = Path::new(DIR).join("bundles");
+    let mark =
+        |revision, sidecar| super::record::sidecar_path(&bundles, &name("a"), revision, sidecar);
+    let bytes = disk.read(&mark(1, Ready), u64::MAX).expect("the mark");
+    for (path, bytes) in [(mark(1, Confirmed), &b"{}"[..]), (mark(2, Ready), &bytes)] {
+        disk.put(&path, bytes);
+        let error = open(&disk)
+            .map(|store| store.state())
+            .expect_err("not whole");
+        assert!(
+            matches!(&error, OpenError::Corrupt { path: found, .. } if *found == path),
+            "{error:?}"
+        );
+        disk.remove_file(&path).expect("remove");
+    }
+    assert_eq!(open(&disk).expect("open").state().good[&name("a")], 1);
 }
 
 #[allow(clippy::disallowed_methods, reason = "a test's own folder")]

@@ -72,6 +72,10 @@ pub(crate) struct WaitArgs {
     /// For how long --wait bears a pod that has failed
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) patience: Duration,
+
+    /// How long --wait sees the pods stay ready before it ends [default: not at all]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) stable_for: Option<Duration>,
 }
 
 #[derive(Debug, Args)]

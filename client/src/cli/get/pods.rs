@@ -63,7 +63,7 @@ pub(crate) async fn run(client: &Client, wanted: &Wanted, format: Format) -> any
         return Ok(());
     }
     let wide = format == Format::Wide;
-    let mut table = table(wide);
+    let mut table = table(if wide { &WIDE } else { &[] });
     for pod in &pods {
         table.row(row(pod, wide));
     }
@@ -93,15 +93,13 @@ const HEADINGS: [&str; 8] = [
     "REV",
 ];
 
-pub(crate) fn table(wide: bool) -> Columns {
-    let mut headings = HEADINGS.to_vec();
-    headings.extend(
-        wide.then_some(["IP", "UID", "MESSAGE"])
-            .into_iter()
-            .flatten(),
-    );
-    Columns::narrow(&headings)
+/// The same for every list, but for the last columns.
+pub(crate) fn table(more: &[&str]) -> Columns {
+    Columns::narrow(&[HEADINGS.as_slice(), more].concat())
 }
+
+/// The further columns of `-o wide`.
+pub(crate) const WIDE: [&str; 3] = ["IP", "UID", "MESSAGE"];
 
 pub(crate) fn row(pod: &Pod, wide: bool) -> Vec<Cell> {
     let bad = matches!(pod.state, PodState::Failed | PodState::Refused);

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::Cell;
 use futures_util::StreamExt as _;
-use seedpod_client::{Client, Pod, PodReference, PodsUpdate};
+use seedpod_client::{Client, Pod, PodReference, PodState, PodsUpdate};
 use serde::Serialize;
 
 use super::pods::{self, Wanted};
@@ -78,6 +78,9 @@ fn for_programs(changes: &[Change<'_>], format: Format) -> anyhow::Result<String
     Ok(text)
 }
 
+/// How wide the columns are at least: what is likely to come later must not move them.
+const LEAST_WIDTHS: [u16; 7] = [8, 11, 16, 9, 5, 5, 11];
+
 /// The growing table. Its columns stay as wide as they were at first, unless a later entry needs more.
 struct Rows {
     widths: Option<Vec<u16>>,
@@ -86,9 +89,14 @@ struct Rows {
 
 impl Rows {
     fn print(&mut self, changed: &[Pod], removed: &[PodReference]) -> anyhow::Result<()> {
-        let mut table = pods::table(self.wide);
+        // Here the message is a column: it is often all that has changed.
+        let mut table = pods::table(if self.wide { &pods::WIDE } else { &["MESSAGE"] });
         for pod in changed {
-            table.row(pods::row(pod, self.wide));
+            let mut row = pods::row(pod, self.wide);
+            if !self.wide && pod.state != PodState::Ready {
+                row.push(Cell::new(&pod.message));
+            }
+            table.row(row);
         }
         for pod in removed {
             table.row(vec![
@@ -101,7 +109,8 @@ impl Rows {
         if table.is_empty() {
             return Ok(());
         }
-        let widths = table.align(self.widths.as_deref());
+        let least = self.widths.as_deref().unwrap_or(&LEAST_WIDTHS);
+        let widths = table.align(least);
         let result = self.print_rows(&table);
         self.widths = Some(widths);
         result

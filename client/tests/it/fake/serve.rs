@@ -23,7 +23,7 @@ use seedpod_proto::v1::{
     pod_injection_service_server::{PodInjectionService, PodInjectionServiceServer},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     sync::{mpsc, oneshot},
 };
 use tokio_rustls::TlsAcceptor;
@@ -148,8 +148,11 @@ async fn serve(script: Arc<Mutex<Script>>, listen: Listen, ready: std::sync::mps
                     let (acceptor, connections, open) =
                         (acceptor.clone(), connections.clone(), Arc::clone(&open));
                     tokio::spawn(async move {
-                        if let Ok(stream) = acceptor.accept(stream).await {
-                            let _ = connections.send(Ok(Connection::new(stream, &open))).await;
+                        match acceptor.accept(stream).into_fallible().await {
+                            Ok(stream) => {
+                                let _ = connections.send(Ok(Connection::new(stream, &open))).await;
+                            }
+                            Err((_, stream)) => hang_up(stream).await,
                         }
                     });
                 }
@@ -162,6 +165,12 @@ async fn serve(script: Arc<Mutex<Script>>, listen: Listen, ready: std::sync::mps
         .serve_with_incoming(ReceiverStream::new(incoming));
     let (_, served) = tokio::join!(accept, server);
     served.expect("the service runs");
+}
+
+/// Ends a connection so that what was said last arrives: closed with something unread, it would be reset.
+async fn hang_up(mut stream: tokio::net::TcpStream) {
+    let _ = stream.shutdown().await;
+    let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
 }
 
 /// From now on each write to a connection that is open fails.

@@ -148,6 +148,31 @@ async fn any_call_may_fail_once_and_the_same_events_are_written_later_under_the_
 }
 
 #[tokio::test]
+async fn what_a_killed_daemon_had_written_and_not_synced_is_durable_before_it_is_shown() {
+    // The sync of a segment that goes on, that of a new one, and that of the folder.
+    for (already, at) in [(2, 1), (0, 2), (0, 3)] {
+        let disk = disk();
+        let mut log = Log::open(shared(&disk), ALL).expect("open");
+        log.append(&batch(0..already)).expect("written");
+        disk.set_fault(Fault::Once(at, io::ErrorKind::Other));
+        log.append(&batch(already..already + 2))
+            .expect_err("the planned fault");
+        disk.heal();
+        drop(log);
+        let second = shared(&disk);
+        Log::open(Arc::clone(&second), ALL).expect("open");
+        let shown = read(&second, From::Oldest).await.expect("readable");
+        assert_eq!(shown.len(), already + 2);
+        for seed in seeds() {
+            let third = shared(&disk.after_power_cut(chooser(seed)));
+            Log::open(Arc::clone(&third), ALL).expect("open");
+            let left = read(&third, From::Oldest).await.expect("readable");
+            assert_eq!(left, shown, "at {at}, seed {seed}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_torn_tail_is_found_and_not_added_to() {
     let disk = disk();
     let first = shared(&disk);

@@ -1,15 +1,21 @@
 //! What is checked of an `InjectPodsRequest` before its manifests are looked at.
 
+use std::time::Duration;
+
 use seedpod_manifest::{BundleName, Digest, FieldValidation};
-use seedpod_proto::v1::{self, InjectPodsRequest};
+use seedpod_proto::v1::{self, InjectPodsRequest, RollbackBundleRequest, TrialConfirmation};
 
 use super::super::{
     reason::Reason,
     status::{Fault, bundle_name},
 };
-use crate::node::RequestId;
+use crate::node::{Confirmation, RequestId, Terms};
 
 const MAX_REQUEST_ID: usize = 64;
+
+/// How long a trial may be.
+const TRIAL_TIMES: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
 
 /// A request whose fields, but for the manifests' contents, are right.
 #[derive(Debug)]
@@ -20,6 +26,7 @@ pub(super) struct Injection {
     pub(super) field_validation: FieldValidation,
     /// `None` without an id, and for a request that changes nothing.
     pub(super) request: Option<RequestId>,
+    pub(super) trial: Option<Terms>,
 }
 
 impl Injection {
@@ -38,28 +45,27 @@ impl Injection {
                 "at least one manifest is required; to remove the bundle's pods use RemoveBundle",
             ));
         }
-        let has_id = !request.validate_only && !request.request_id.is_empty();
-        if has_id && !is_request_id(&request.request_id) {
-            keep(Fault::field(
-                Reason::InvalidRequestId,
-                "request_id",
-                "must be 1 to 64 characters of A-Z, a-z, 0-9, \"-\", \"_\", \".\" and \":\"; best \
-                 a UUID",
-            ));
-        }
+        let has_id = has_id(request.validate_only, &request.request_id)
+            .map_err(&mut keep)
+            .unwrap_or(false);
         let field_validation = field_validation(request.field_validation)
             .map_err(&mut keep)
             .ok();
+        let trial = match &request.trial {
+            Some(trial) => terms(trial).map_err(&mut keep).ok(),
+            None => None,
+        };
         match (bundle, field_validation) {
             (Some(bundle), Some(field_validation)) if faults.is_empty() => Ok(Self {
                 request: has_id.then(|| RequestId {
                     id: request.request_id.clone(),
-                    fingerprint: fingerprint(&request, field_validation),
+                    fingerprint: fingerprint(&request, field_validation, trial),
                 }),
                 bundle,
                 manifests: request.manifests,
                 expected_revision: request.expected_revision,
                 field_validation,
+                trial,
             }),
             _ => {
                 let mut faults = faults.into_iter();
@@ -71,6 +77,63 @@ impl Injection {
             }
         }
     }
+}
+
+/// Whether the request has an id that matters.
+fn has_id(validate_only: bool, id: &str) -> Result<bool, Fault> {
+    let has_id = !validate_only && !id.is_empty();
+    if has_id && !is_request_id(id) {
+        return Err(Fault::field(
+            Reason::InvalidRequestId,
+            "request_id",
+            "must be 1 to 64 characters of A-Z, a-z, 0-9, \"-\", \"_\", \".\" and \":\"; best a UUID",
+        ));
+    }
+    Ok(has_id)
+}
+
+/// The id of a rollback, which only repeats a rollback.
+pub(in super::super) fn rollback_id(
+    request: &RollbackBundleRequest,
+) -> Result<Option<RequestId>, Fault> {
+    let has_id = has_id(request.validate_only, &request.request_id)?;
+    Ok(has_id.then(|| RequestId {
+        id: request.request_id.clone(),
+        fingerprint: rollback_fingerprint(request),
+    }))
+}
+
+fn terms(trial: &v1::Trial) -> Result<Terms, Fault> {
+    let bad = |field, description: String| Fault::field(Reason::InvalidTrial, field, description);
+    let timeout = trial.timeout.ok_or_else(|| {
+        bad(
+            "trial.timeout",
+            "is required: how long the revision has until it must be confirmed, 1 s to 24 h"
+                .to_owned(),
+        )
+    })?;
+    let timeout = Duration::try_from(timeout)
+        .ok()
+        .filter(|timeout| TRIAL_TIMES.contains(timeout))
+        .ok_or_else(|| bad("trial.timeout", "must be between 1 s and 24 h".to_owned()))?;
+    let confirmation = match TrialConfirmation::try_from(trial.confirmation) {
+        Ok(TrialConfirmation::Unspecified | TrialConfirmation::Readiness) => {
+            Confirmation::Readiness
+        }
+        Ok(TrialConfirmation::Explicit) => Confirmation::Explicit,
+        Err(_) => {
+            let description = format!(
+                "{} is not known to this version; use TRIAL_CONFIRMATION_READINESS or \
+                 TRIAL_CONFIRMATION_EXPLICIT",
+                trial.confirmation
+            );
+            return Err(bad("trial.confirmation", description));
+        }
+    };
+    Ok(Terms {
+        timeout,
+        confirmation,
+    })
 }
 
 fn is_request_id(id: &str) -> bool {
@@ -98,7 +161,11 @@ fn field_validation(given: i32) -> Result<FieldValidation, Fault> {
 }
 
 /// A digest over all of a request that matters, which is all but its id. Kept on disk: it must never change.
-fn fingerprint(request: &InjectPodsRequest, field_validation: FieldValidation) -> Digest {
+fn fingerprint(
+    request: &InjectPodsRequest,
+    field_validation: FieldValidation,
+    trial: Option<Terms>,
+) -> Digest {
     let mut content = Vec::new();
     // Each part has a fixed length or its length before it, so that no two requests give the same bytes.
     let bundle = request.bundle.as_bytes();
@@ -113,6 +180,30 @@ fn fingerprint(request: &InjectPodsRequest, field_validation: FieldValidation) -
     for manifest in &request.manifests {
         content.extend(Digest::of(manifest.as_bytes()).as_bytes());
     }
+    // 13 bytes, so that they are never taken for a manifest's 32. None of them without a trial, as before there were
+    // trials.
+    if let Some(terms) = trial {
+        content.extend(terms.timeout.as_secs().to_be_bytes());
+        content.extend(terms.timeout.subsec_nanos().to_be_bytes());
+        content.push(match terms.confirmation {
+            Confirmation::Readiness => 1,
+            Confirmation::Explicit => 2,
+        });
+    }
+    Digest::of(&content)
+}
+
+/// The same of a rollback.
+fn rollback_fingerprint(request: &RollbackBundleRequest) -> Digest {
+    // No injection begins with this: it would be the length of its bundle's name.
+    let mut content = u64::MAX.to_be_bytes().to_vec();
+    content.push(1);
+    let name = request.name.as_bytes();
+    content.extend((name.len() as u64).to_be_bytes());
+    content.extend(name);
+    content.extend(request.to_revision.to_be_bytes());
+    content.push(u8::from(request.expected_revision.is_some()));
+    content.extend(request.expected_revision.unwrap_or(0).to_be_bytes());
     Digest::of(&content)
 }
 

@@ -1,11 +1,42 @@
 //! The little of a pod's spec that its state depends on.
 
-use serde::Deserialize;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde::{Deserialize, de::IgnoredAny};
+
+use crate::node::{BundlePod, State};
+
+/// The specs of the committed pods, each read once. Cheap to clone; the clones share what they have read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Specs(Arc<Mutex<HashMap<String, Arc<Spec>>>>);
+
+impl Specs {
+    /// The spec of a pod. Its uid stands for its content.
+    pub(super) fn of(&self, pod: &BundlePod) -> Arc<Spec> {
+        let mut specs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(spec) = specs.get(&pod.uid) {
+            return Arc::clone(spec);
+        }
+        let spec = Arc::new(Spec::read(&pod.rendered));
+        specs.insert(pod.uid.clone(), Arc::clone(&spec));
+        spec
+    }
+
+    /// Forgets what is no longer committed.
+    pub(crate) fn keep(&self, state: &State) {
+        let uids: HashSet<&str> = state.pods().map(|(_, pod)| pod.uid.as_str()).collect();
+        let mut specs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        specs.retain(|uid, _| uids.contains(uid.as_str()));
+    }
+}
 
 /// What a pod's containers are called and when they are started again.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Spec {
+pub(crate) struct Spec {
     restart_policy: Option<RestartPolicy>,
     init_containers: Vec<ContainerSpec>,
     containers: Vec<ContainerSpec>,
@@ -25,7 +56,21 @@ pub(super) enum RestartPolicy {
 pub(super) struct ContainerSpec {
     pub(super) name: String,
     pub(super) image: String,
+    image_pull_policy: String,
     restart_policy: Option<RestartPolicy>,
+    startup_probe: Option<IgnoredAny>,
+    readiness_probe: Option<IgnoredAny>,
+}
+
+impl ContainerSpec {
+    /// Whether its readiness depends on more than that it runs.
+    pub(super) fn is_probed(&self) -> bool {
+        self.startup_probe.is_some() || self.readiness_probe.is_some()
+    }
+
+    pub(super) fn may_be_pulled(&self) -> bool {
+        self.image_pull_policy != "Never"
+    }
 }
 
 /// What a container is for.
@@ -35,6 +80,18 @@ pub(super) enum Role {
     Init,
     /// Runs beside the pod's containers, or is one of them.
     Main,
+}
+
+impl Default for &Spec {
+    /// Of a pod that is not demanded.
+    fn default() -> Self {
+        static NONE: Spec = Spec {
+            restart_policy: None,
+            init_containers: Vec::new(),
+            containers: Vec::new(),
+        };
+        &NONE
+    }
 }
 
 impl Spec {

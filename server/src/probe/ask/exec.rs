@@ -32,8 +32,15 @@ pub(super) async fn exec<R: Runtime>(
         Err(error) if is_late(&error) => {
             Told::Failed(format!("did not end within {} s", limit.as_secs()))
         }
-        Err(error) => Told::NotRun(format!("could not be run: {}", line(&error.root_cause()))),
+        Err(error) => Told::NotRun(format!("could not be run: {}", reason(&error.root_cause()))),
     }
+}
+
+/// What is of use in a runtime's message. What containerd and runc put before it names each attempt, so that it would be
+/// another message every time.
+fn reason(message: &str) -> String {
+    let runc = message.rsplit_once("OCI runtime exec failed: ");
+    line(runc.map_or(message, |(_, reason)| reason))
 }
 
 fn is_late(error: &RuntimeError) -> bool {

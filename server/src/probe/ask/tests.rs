@@ -288,11 +288,17 @@ async fn exec_that_takes_too_long_has_failed() {
 
 #[tokio::test]
 async fn exec_that_cannot_be_run_is_tried_again_and_counts_for_nothing() {
-    let broken = Played::new(|| error(tonic::Status::unknown("executable file not found")));
+    let broken = Played::new(|| {
+        error(tonic::Status::unknown(
+            "failed to exec in container: failed to start exec \"6886\": OCI runtime exec failed: exec failed: \
+             executable file not found",
+        ))
+    });
     assert_eq!(
         ask_runtime(exec(), Some(&broken)).await,
         Outcome::NotRun(
-            "readiness probe exec check could not be run: executable file not found".to_owned()
+            "readiness probe exec check could not be run: exec failed: executable file not found"
+                .to_owned()
         )
     );
     assert_eq!(broken.asked.lock().unwrap().len(), 3);

@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::{Kind, Machine, Outcome, Pace, Verdict};
+use super::{Kind, Machine, Outcome, Pace, Start, Verdict};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -14,6 +14,16 @@ fn pace(successes: u32, failures: u32) -> Pace {
         successes,
         failures,
     }
+}
+
+/// Of a container that was met when it was started.
+fn machine(startup: Option<Pace>, readiness: Option<Pace>, at: Instant) -> Machine {
+    let start = Start {
+        at,
+        met: at,
+        phase: 0.5,
+    };
+    Machine::new(startup, readiness, start)
 }
 
 /// `+` passes, `-` fails, `!` cannot be run.
@@ -28,7 +38,7 @@ fn outcome(sign: char) -> Outcome {
 
 /// What the probes say after each result, as the first letters of readiness' verdicts.
 fn readiness_after(pace: Pace, results: &str) -> String {
-    let mut machine = Machine::new(None, Some(pace), Instant::now());
+    let mut machine = machine(None, Some(pace), Instant::now());
     let mut said = String::new();
     for result in results.chars() {
         machine.record(Kind::Readiness, outcome(result));
@@ -85,7 +95,7 @@ fn readiness_changes_when_its_thresholds_are_reached() {
 #[test]
 fn readiness_waits_for_the_startup_probe() {
     let begun = Instant::now();
-    let mut machine = Machine::new(Some(pace(1, 30)), Some(pace(1, 3)), begun);
+    let mut machine = machine(Some(pace(1, 30)), Some(pace(1, 3)), begun);
     for _ in 0..3 {
         assert_eq!(machine.next().unwrap().0, Kind::Startup);
         machine.begin(Kind::Startup, machine.next().unwrap().1);
@@ -114,7 +124,7 @@ fn readiness_waits_for_the_startup_probe() {
 
 #[test]
 fn a_startup_probe_that_has_failed_or_passed_is_over() {
-    let mut failed = Machine::new(Some(pace(1, 2)), Some(pace(1, 3)), Instant::now());
+    let mut failed = machine(Some(pace(1, 2)), Some(pace(1, 3)), Instant::now());
     failed.record(Kind::Startup, outcome('-'));
     assert!(failed.next().is_some());
     failed.record(Kind::Startup, outcome('-'));
@@ -122,7 +132,7 @@ fn a_startup_probe_that_has_failed_or_passed_is_over() {
     assert_eq!(failed.next(), None);
     assert_eq!(failed.probed().message, "answered 500");
 
-    let mut passed = Machine::new(Some(pace(1, 2)), None, Instant::now());
+    let mut passed = machine(Some(pace(1, 2)), None, Instant::now());
     passed.record(Kind::Startup, outcome('+'));
     assert_eq!(passed.next(), None);
     assert_eq!(passed.probed().startup, Some(Verdict::Passes));
@@ -136,7 +146,7 @@ fn a_probe_is_due_after_its_delay_and_then_each_period() {
         initial_delay: 5 * SECOND,
         ..pace(1, 3)
     };
-    let mut machine = Machine::new(None, Some(delayed), begun);
+    let mut machine = machine(None, Some(delayed), begun);
     let mut due = Vec::new();
     // When it begins. It takes as long as it takes: the next one does not begin before it has ended.
     for begin in [5, 15, 40, 47, 55] {
@@ -147,6 +157,26 @@ fn a_probe_is_due_after_its_delay_and_then_each_period() {
     }
     // Of 25 and 35, which passed before 40, one is made up for; and the beat stays.
     assert_eq!(due, [15, 25, 45, 55, 65].map(at));
+}
+
+#[test]
+fn probes_of_containers_that_ran_before_are_spread() {
+    let met = Instant::now();
+    let at = met.checked_sub(3600 * SECOND).unwrap();
+    let times = |phase| {
+        let start = Start { at, met, phase };
+        let mut machine = Machine::new(None, Some(pace(1, 3)), start);
+        [(); 3].map(|()| {
+            let due = machine.next().unwrap().1;
+            machine.begin(Kind::Readiness, due);
+            machine.record(Kind::Readiness, outcome('+'));
+            (due - met).as_millis()
+        })
+    };
+    // Soon, since somebody may wait for them, and then all over the period.
+    assert_eq!(times(0.0), [0, 0, 10_000]);
+    assert_eq!(times(0.5), [1000, 6000, 16_000]);
+    assert_eq!(times(1.0), [2000, 12_000, 22_000]);
 }
 
 /// The rules of the kubelet's `worker.doProbe`, line by line.
@@ -234,7 +264,7 @@ proptest! {
     ) {
         let startup = startup.map(|failures| pace(1, failures));
         let readiness = readiness.map(|(successes, failures)| pace(successes, failures));
-        let mut machine = Machine::new(startup, readiness, Instant::now());
+        let mut machine = machine(startup, readiness, Instant::now());
         let mut of_startup = startup.map(|pace| Worker::new(true, pace));
         let mut of_readiness = readiness.map(|pace| Worker::new(false, pace));
         for sign in results.chars() {

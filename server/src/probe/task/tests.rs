@@ -100,7 +100,11 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let (state, states) = watch::channel(Arc::default());
-        let (observation, observations) = watch::channel(Arc::new(Observation::not_yet()));
+        let not_yet = Observation {
+            asked: Instant::now(),
+            seen: Seen::NotYet,
+        };
+        let (observation, observations) = watch::channel(Arc::new(not_yet));
         let (kubelet, views) = watch::channel(Arc::default());
         let inlets = Inlets {
             state: states,
@@ -345,6 +349,8 @@ async fn a_runtime_that_does_not_answer_leaves_the_verdicts_and_network_probes_g
         scene.wait_for("c1", Verdict::Fails).await.message,
         format!("readiness probe tcp 127.0.0.1:{port} failed: connection refused")
     );
+    scene.demand(&[]);
+    scene.wait(Readiness::is_empty).await;
 }
 
 #[tokio::test]
@@ -462,7 +468,7 @@ fn a_container_begins_when_the_runtime_says() {
         last_termination: None,
     };
     let ago = |seconds| Some(Timestamp::now() - jiff::SignedDuration::from_secs(seconds));
-    let age = |at| started(&container(at)).elapsed();
+    let age = |at| start(&container(at)).at.elapsed();
     let second = Duration::from_secs(1);
     assert!((9 * second..20 * second).contains(&age(ago(10))));
     // A clock that was set back does not put the first probe off.

@@ -167,6 +167,8 @@ pub(super) struct Entry {
     pub(super) first_written: Option<Instant>,
     /// When something was last done about it.
     pub(super) touched: Option<Instant>,
+    /// When what remained of an earlier content was removed.
+    pub(super) cleaned: Option<Instant>,
     /// The kubelet was suspected once to hold on to the predecessor.
     pub(super) suspected: bool,
     failures: u32,
@@ -228,6 +230,7 @@ impl Entry {
         self.runs_as = None;
         self.first_written = None;
         self.suspected = false;
+        self.cleaned = None;
         self.vacate = false;
         self.left = false;
         self.failures = 0;

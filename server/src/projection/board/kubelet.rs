@@ -36,6 +36,8 @@ const RESTART_INTERVAL: Duration = Duration::from_secs(10);
 const RESTART_RETRY: Duration = Duration::from_secs(60);
 /// After this a pod that does not start on an unsynced kubelet is taken to wait for the one before it.
 const SUSPICIOUS: Duration = Duration::from_secs(10);
+/// After this one is, too, of which nobody knows what was before it.
+const BAFFLING: Duration = Duration::from_secs(45);
 /// After this it is reported that something waits for an unsynced kubelet.
 const REPORT: Duration = Duration::from_secs(10);
 
@@ -96,6 +98,8 @@ pub(in crate::projection) struct StopOrder {
     pub(in crate::projection) file: String,
     pub(in crate::projection) leaving: Leaving,
     pub(in crate::projection) sandboxes: Vec<Sandbox>,
+    /// The new content comes up under the same uid.
+    pub(in crate::projection) kept: bool,
 }
 
 impl Board {
@@ -203,10 +207,54 @@ impl Board {
                     file: file.clone(),
                     leaving: leaving.clone(),
                     sandboxes: live,
+                    kept,
                 });
             }
         }
         orders
+    }
+
+    /// Stopped sandboxes of an earlier content under a uid that was kept: as long as they are there, the kubelet takes
+    /// their end for a crash of the new content, and waits before it starts that. The board takes it as ordered.
+    pub(in crate::projection) fn remains(
+        &mut self,
+        sandboxes: &[Sandbox],
+        now: Instant,
+    ) -> Vec<(String, Vec<Sandbox>)> {
+        let mut orders = Vec::new();
+        for (file, entry) in &mut self.entries {
+            let Some(demand) = entry.demand.as_ref().filter(|_| entry.written.is_some()) else {
+                continue;
+            };
+            let is_kept = entry
+                .disk_uid
+                .as_ref()
+                .is_some_and(|uid| *uid != demand.uid);
+            if !is_kept || entry.cleaned.is_some_and(|at| now < at + STOP_AGAIN) {
+                continue;
+            }
+            let remains: Vec<Sandbox> = sandboxes_of(sandboxes, &demand.key, &self.node)
+                .filter(|it| Some(&it.kubelet_uid) == entry.disk_uid.as_ref())
+                .filter(|it| it.uid != demand.uid && !it.is_live())
+                .cloned()
+                .collect();
+            if !remains.is_empty() {
+                entry.cleaned = Some(now);
+                orders.push((file.clone(), remains));
+            }
+        }
+        orders
+    }
+
+    /// What remained is gone: the kubelet should look again now.
+    pub(in crate::projection) fn cleaned(&mut self, file: &str, now: Instant) {
+        let written = self
+            .entries
+            .get_mut(file)
+            .and_then(|it| it.written.as_mut());
+        if let Some(written) = written {
+            written.nudge_once_more(now);
+        }
     }
 
     /// How an order went.
@@ -223,7 +271,9 @@ impl Board {
                 };
             }
         }
-        entry.touched = Some(now);
+        if ok {
+            entry.touched = Some(now);
+        }
     }
 
     /// Whether the kubelet has to be restarted now. The board takes it as begun.
@@ -296,14 +346,17 @@ impl Board {
                 entry.predecessor = Some(before.kubelet_uid.clone());
             }
             let begun = entry.touched.map_or(since, |touched| touched.max(since));
-            if unsynced
-                && !entry.suspected
-                && entry.leaving.is_empty()
-                && entry.predecessor.is_some()
-                && asked.saturating_duration_since(begun) >= SUSPICIOUS
-            {
+            let waited = asked.saturating_duration_since(begun);
+            if !unsynced || entry.suspected || !entry.leaving.is_empty() {
+                continue;
+            }
+            if entry.predecessor.is_some() && waited >= SUSPICIOUS {
                 entry.suspected = true;
                 entry.worker.clone_from(&entry.predecessor);
+            } else if self.kubelet.can_restart && waited >= BAFFLING {
+                // Nobody knows of a pod before it. A kubelet that begins anew does not, either.
+                entry.suspected = true;
+                entry.worker = Some(String::new());
             }
         }
     }

@@ -7,16 +7,22 @@
 //!
 //! What has been written once is not held back again.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use seedpod_manifest::{BundleName, PodKey};
 
 use super::{Board, Demand, Entry, Happened};
 use crate::node::{Waits, status::PodState, status::PodStatus};
 
+/// How long the runtime's first answer is waited for.
+const FIRST_ANSWER: Duration = Duration::from_secs(5);
+
 /// Whether the next wave may come. The only place that says so.
 fn is_ready(status: &PodStatus) -> bool {
-    status.state == PodState::Running
+    status.state == PodState::Ready
 }
 
 /// How a bundle's waves go on.
@@ -42,6 +48,7 @@ impl Progress {
 impl Board {
     /// Lets all contents come in whose turn has come, and looks for waves that take too long.
     pub(in crate::projection) fn advance(&mut self, now: Instant) {
+        self.goes_on_blindly |= self.begun.is_some_and(|begun| now >= begun + FIRST_ANSWER);
         let waiting: Vec<String> = self
             .entries
             .iter()
@@ -78,11 +85,20 @@ impl Board {
         self.in_turn(file).is_some()
     }
 
+    /// What was removed before the daemon was restarted is only known from the runtime. It is waited for, but not for
+    /// ever: better a pod out of order than none.
+    fn knows_what_runs(&self) -> bool {
+        self.has_observed || self.goes_on_blindly || !self.has_runtime
+    }
+
     /// Whether it is a content's turn, and no pod on its way out has a port that it needs.
     fn may_come(&self, file: &str) -> bool {
         let Some(next) = self.in_turn(file) else {
             return false;
         };
+        if !next.host_ports.is_empty() && !self.knows_what_runs() {
+            return false;
+        }
         let mut others = self.entries.iter().filter(|(name, _)| *name != file);
         !self.has_runtime
             || !others.any(|(_, other)| {
@@ -161,6 +177,9 @@ impl Board {
     pub(super) fn may_go(&self, file: &str, entry: &Entry) -> bool {
         if !self.has_runtime || entry.vacate {
             return true;
+        }
+        if !self.knows_what_runs() {
+            return false;
         }
         let mut others = self.entries.iter().filter(|(name, other)| {
             // One whose next content cannot be written is not on its way out.

@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use futures_util::{
-    StreamExt as _,
+    StreamExt as _, TryStreamExt as _,
     future::try_join_all,
     stream::{self, BoxStream},
 };
+use seedpod_manifest::{HostPort, Protocol};
 use seedpod_proto::cri::{
     ContainerFilter, ExecSyncRequest, GetEventsRequest, ListContainersRequest,
-    ListPodSandboxRequest, PodSandboxFilter, StopContainerRequest, StopPodSandboxRequest,
+    ListPodSandboxRequest, PodSandboxFilter, RemovePodSandboxRequest, StopContainerRequest,
+    StopPodSandboxRequest,
 };
-use tokio::time::timeout;
+use tonic::Response;
 
 use super::{CriRuntime, QUESTION, ask};
 use crate::runtime_cri::{ContainerState, Executed, RuntimeError, Sandbox, Traits};
@@ -23,6 +25,9 @@ const MARGIN: Duration = Duration::from_secs(10);
 const WAVE: &str = "seedpod.dev/wave";
 /// The kubelet's annotation on a container.
 const GRACE_PERIOD: &str = "io.kubernetes.pod.terminationGracePeriod";
+
+/// The kubelet's annotation on a container with ports: their list, as in the manifest.
+const PORTS: &str = "io.kubernetes.container.ports";
 
 /// How much of a program's output is kept.
 const MAX_OUTPUT: usize = 1024;
@@ -46,6 +51,18 @@ impl CriRuntime {
         };
         ask("StopPodSandbox", MARGIN, request, |request| {
             client.stop_pod_sandbox(request)
+        })
+        .await?;
+        Ok(())
+    }
+
+    pub(super) async fn remove_sandbox(&self, sandbox: &Sandbox) -> Result<(), RuntimeError> {
+        let mut client = self.runtime.clone();
+        let request = RemovePodSandboxRequest {
+            pod_sandbox_id: sandbox.id.clone(),
+        };
+        ask("RemovePodSandbox", MARGIN, request, |request| {
+            client.remove_pod_sandbox(request)
         })
         .await?;
         Ok(())
@@ -86,6 +103,12 @@ impl CriRuntime {
         Ok(Traits {
             wave,
             grace: grace.max().map(Duration::from_secs),
+            host_ports: containers
+                .containers
+                .iter()
+                .filter_map(|container| container.annotations.get(PORTS))
+                .flat_map(|text| host_ports(text))
+                .collect(),
         })
     }
 
@@ -128,19 +151,70 @@ impl CriRuntime {
         })
     }
 
-    pub(super) async fn container_events(&self) -> Result<BoxStream<'static, ()>, RuntimeError> {
+    /// No deadline: it goes on for as long as the runtime lives, and a runtime in Go does not answer at all before the
+    /// first event.
+    pub(super) fn container_events(&self) -> BoxStream<'static, ()> {
         let mut client = self.runtime.clone();
-        let error = |source| RuntimeError {
-            operation: "GetContainerEvents",
-            source,
-        };
-        // No deadline for the stream itself: it goes on for as long as the runtime lives.
-        let begun = timeout(QUESTION, client.get_container_events(GetEventsRequest {})).await;
-        let events = begun
-            .map_err(|_| error(format!("no answer within {} s", QUESTION.as_secs()).into()))?
-            .map_err(|status| error(status.into()))?
-            .into_inner();
-        let until_it_breaks = events.take_while(|event| std::future::ready(event.is_ok()));
-        Ok(stream::StreamExt::boxed(until_it_breaks.map(drop)))
+        let begun = async move { client.get_container_events(GetEventsRequest {}).await };
+        stream::once(begun)
+            .map_ok(Response::into_inner)
+            .try_flatten()
+            .take_while(|event| std::future::ready(event.is_ok()))
+            .map(drop)
+            .boxed()
+    }
+}
+
+/// The ports of the host in the kubelet's list. What cannot be read is none.
+fn host_ports(text: &str) -> Vec<HostPort> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Port {
+        #[serde(default)]
+        host_port: u16,
+        #[serde(default)]
+        protocol: String,
+        #[serde(rename = "hostIP", default)]
+        host_ip: String,
+    }
+    let ports: Vec<Port> = serde_json::from_str(text).unwrap_or_default();
+    let taken = ports.into_iter().filter(|port| port.host_port != 0);
+    taken
+        .map(|port| HostPort {
+            port: port.host_port,
+            protocol: match port.protocol.as_str() {
+                "UDP" => Protocol::Udp,
+                "SCTP" => Protocol::Sctp,
+                _ => Protocol::Tcp,
+            },
+            // As the API has it: these two stand for all addresses.
+            host_ip: Some(port.host_ip).filter(|ip| !matches!(ip.as_str(), "" | "0.0.0.0")),
+            field: String::new(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ports_of_the_host_are_read_from_the_kubelets_annotation() {
+        let text = r#"[{"name":"web","hostPort":8080,"containerPort":80,"protocol":"TCP"},
+            {"hostPort":53,"containerPort":53,"protocol":"UDP","hostIP":"10.0.0.1"},
+            {"containerPort":9090,"protocol":"TCP"}]"#;
+        let ports = host_ports(text);
+        let seen: Vec<_> = ports
+            .iter()
+            .map(|it| (it.port, it.protocol, it.host_ip.as_deref()))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                (8080, Protocol::Tcp, None),
+                (53, Protocol::Udp, Some("10.0.0.1"))
+            ]
+        );
+        assert!(host_ports("torn").is_empty());
     }
 }

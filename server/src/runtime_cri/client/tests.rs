@@ -5,8 +5,9 @@ use std::{path::Path, time::Instant};
 use seedpod_proto::cri::{
     ContainerEventResponse, ContainerStatus, ContainerStatusResponse, ExecSyncRequest,
     ExecSyncResponse, GetEventsRequest, ListContainersResponse, ListPodSandboxResponse, PodIp,
-    PodSandboxNetworkStatus, PodSandboxStatus, PodSandboxStatusResponse, StopContainerRequest,
-    StopContainerResponse, StopPodSandboxRequest, StopPodSandboxResponse, VersionResponse,
+    PodSandboxNetworkStatus, PodSandboxStatus, PodSandboxStatusResponse, RemovePodSandboxRequest,
+    RemovePodSandboxResponse, StopContainerRequest, StopContainerResponse, StopPodSandboxRequest,
+    StopPodSandboxResponse, VersionResponse,
     runtime_service_server::{RuntimeService, RuntimeServiceServer},
 };
 use tokio::{net::UnixListener, sync::oneshot, task::JoinHandle};
@@ -44,6 +45,13 @@ impl RuntimeService for Scripted {
         _: Request<StopPodSandboxRequest>,
     ) -> Answer<StopPodSandboxResponse> {
         Ok(Response::new(StopPodSandboxResponse {}))
+    }
+
+    async fn remove_pod_sandbox(
+        &self,
+        _: Request<RemovePodSandboxRequest>,
+    ) -> Answer<RemovePodSandboxResponse> {
+        Ok(Response::new(RemovePodSandboxResponse {}))
     }
 
     async fn exec_sync(&self, _: Request<ExecSyncRequest>) -> Answer<ExecSyncResponse> {
