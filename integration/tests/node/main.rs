@@ -17,6 +17,7 @@ mod grpcurl;
 mod injection;
 mod kills;
 mod lifecycle;
+mod logs;
 mod machine;
 mod operation;
 mod pods;

@@ -591,7 +591,7 @@ pub struct GetPodLogsResponse {
 /// LogLine is one line that a container has written.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LogLine {
-    /// When the runtime got it.
+    /// When the runtime got it, to the nanosecond; of a line that came in several pieces, the last one.
     #[prost(message, optional, tag = "1")]
     pub time: ::core::option::Option<::prost_types::Timestamp>,
     /// The container's name.
@@ -1438,7 +1438,10 @@ pub mod pod_injection_service_client {
         /// needs neither the kubelet nor an API server.
         ///
         /// Codes: NOT_FOUND when no bundle has the pod and nothing of it is left on the node, or when the pod has no such
-        /// container, or with `previous` no earlier one; UNAVAILABLE when the container runtime does not answer.
+        /// container, or with `previous` no earlier one; UNAVAILABLE when the container runtime does not answer;
+        /// FAILED_PRECONDITION when the daemon has none to ask; DATA_LOSS when the kubelet removed a file that comes after what
+        /// was sent before it could be read: go on with what is left by `since_time`. Without `follow` it ends with OK at the
+        /// end of what was there when it began, with `follow` when the pod is gone.
         pub async fn get_pod_logs(
             &mut self,
             request: impl tonic::IntoRequest<super::GetPodLogsRequest>,
@@ -1712,7 +1715,10 @@ pub mod pod_injection_service_server {
         /// needs neither the kubelet nor an API server.
         ///
         /// Codes: NOT_FOUND when no bundle has the pod and nothing of it is left on the node, or when the pod has no such
-        /// container, or with `previous` no earlier one; UNAVAILABLE when the container runtime does not answer.
+        /// container, or with `previous` no earlier one; UNAVAILABLE when the container runtime does not answer;
+        /// FAILED_PRECONDITION when the daemon has none to ask; DATA_LOSS when the kubelet removed a file that comes after what
+        /// was sent before it could be read: go on with what is left by `since_time`. Without `follow` it ends with OK at the
+        /// end of what was there when it began, with `follow` when the pod is gone.
         async fn get_pod_logs(
             &self,
             request: tonic::Request<super::GetPodLogsRequest>,

@@ -47,6 +47,9 @@ pub(super) enum Step {
     End,
 }
 
+/// Open files with their paths, oldest first.
+type Opened = Vec<(LogFile, PathBuf)>;
+
 /// Why there is nothing.
 #[derive(Debug)]
 pub(super) enum ChainError {
@@ -312,7 +315,7 @@ impl Chain {
         &self,
         last: Option<&LogFile>,
         room: usize,
-    ) -> Result<(Vec<(LogFile, PathBuf)>, Vec<Listed>), ChainError> {
+    ) -> Result<(Opened, Vec<Listed>), ChainError> {
         let list = || list(&self.folder, &self.base).map_err(|error| failed(&self.path, error));
         let mut before = list()?;
         for _ in 0..TRIES {
@@ -354,7 +357,7 @@ impl Chain {
     fn open_all<'a>(
         &self,
         files: impl Iterator<Item = &'a Listed>,
-    ) -> Result<Option<Vec<(LogFile, PathBuf)>>, ChainError> {
+    ) -> Result<Option<Opened>, ChainError> {
         let mut opened = Vec::new();
         for listed in files {
             let path = self.folder.join(&listed.name);

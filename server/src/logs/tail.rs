@@ -154,12 +154,12 @@ impl Search {
         }
         self.remaining -= taken;
         self.skip += all - taken;
-        for output in 0..2 {
-            self.seen[output] |= lines[output] > 0;
-            if lines[output] > taken {
+        for (output, lines) in lines.into_iter().enumerate() {
+            self.seen[output] |= lines > 0;
+            if lines > taken {
                 // One of them ends before the first that is wanted.
                 self.needs_begin[output] = false;
-            } else if taken > 0 && lines[output] > 0 {
+            } else if taken > 0 && lines > 0 {
                 self.needs_begin[output] = true;
             }
         }

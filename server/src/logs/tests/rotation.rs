@@ -154,7 +154,6 @@ fn the_files_of_a_pod_that_is_removed_end_the_log_and_lose_nothing() {
 #[test]
 fn what_is_no_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    #[expect(clippy::disallowed_methods, reason = "the test's own folder")]
     fs::create_dir(folder.path().join("0.log")).unwrap();
     let error = Source::open(Arc::from("main"), folder.path().to_owned(), 0, READ).unwrap_err();
     assert!(matches!(error, LogError::Unreadable { .. }), "{error:?}");
