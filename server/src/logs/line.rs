@@ -68,15 +68,18 @@ impl Assembler {
 
     /// Takes a piece. What it ends is given at once, or by [`Self::ready`], which must be asked before the next piece.
     pub(super) fn push(&mut self, piece: &Piece<'_>) -> Option<Line> {
-        let (time, output, ends) = match piece.header {
-            Some(header) => (
-                header.time,
-                header.output,
-                header.ends_line && piece.is_last,
-            ),
-            // Not lost, though nobody knows when and where it was written.
-            None => (self.last_time, Output::Stdout, piece.is_last),
+        let Some(header) = piece.header else {
+            // Not lost, though nobody knows when and where it was written. What has begun goes on after it.
+            let (time, is_partial) = (self.last_time, !piece.is_last);
+            return self.filter.wants(time, is_partial).then(|| Line {
+                time,
+                output: Output::Stdout,
+                text: text(piece.text),
+                is_partial,
+            });
         };
+        let (time, output) = (header.time, header.output);
+        let ends = header.ends_line && piece.is_last;
         self.last_time = time;
         let begun = &mut self.begun[output.index()];
         if ends && begun.time.is_none() {

@@ -121,7 +121,9 @@ impl Source {
         };
         let chain = Chain::open(&self.folder, &base(attempt), extent)
             .map_err(|error| log_error(error, &self.container))?;
-        (self.attempt, self.ended) = (attempt, false);
+        self.attempt = attempt;
+        // It may have written nothing, so that nobody would come back to it soon.
+        self.ended = self.next_attempt()?.is_some();
         self.chain = Some(chain);
         Ok(())
     }

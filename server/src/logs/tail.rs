@@ -10,7 +10,7 @@ use std::{
 use memchr::{memrchr, memrchr_iter};
 
 use super::{
-    entry::{Header, MAX_HEADER, Output},
+    entry::{Header, MAX_HEADER},
     file::{BLOCK, LogFile},
     reader::{Piece, Reader},
 };
@@ -63,8 +63,7 @@ pub(super) fn find(
             break;
         }
         let flow = if file.is_compressed() {
-            let (lines, size) = count(path)?;
-            search.whole_file(lines, size);
+            search.whole_file(&count(path)?);
             start = Start {
                 file: index,
                 offset: 0,
@@ -120,13 +119,18 @@ struct Search {
 impl Search {
     /// Looks at the entry before those that it has seen.
     fn entry(&mut self, size: u64, header: Option<Header>) -> ControlFlow<Found> {
-        let (output, ends_line) = output_and_end(header);
-        let of = output.index();
+        // What is no entry is a line by itself, whatever has begun.
+        let of = header.map(|header| header.output.index());
         // A line without an end is one too, when nothing follows.
-        let ends = ends_line || !self.seen[of];
-        self.seen[of] = true;
+        let ends = match (header, of) {
+            (Some(header), Some(of)) => header.ends_line || !self.seen[of],
+            _ => true,
+        };
+        if let Some(of) = of {
+            self.seen[of] = true;
+        }
         if self.remaining == 0 {
-            if ends {
+            if ends && let Some(of) = of {
                 self.needs_begin[of] = false;
             }
             if self.needs_begin == [false; 2] {
@@ -139,15 +143,21 @@ impl Search {
             }
         } else if ends {
             self.remaining -= 1;
-            // A line that is no entry has no pieces.
-            self.needs_begin[of] = header.is_some();
+            if let Some(of) = of {
+                self.needs_begin[of] = true;
+            }
         }
         ControlFlow::Continue(())
     }
 
     /// Takes a whole file, in which so many lines of each output end.
-    fn whole_file(&mut self, lines: [u64; 2], size: u64) {
-        let all = lines[0] + lines[1];
+    fn whole_file(&mut self, counts: &Counts) {
+        let Counts {
+            lines,
+            others,
+            size,
+        } = *counts;
+        let all = lines[0] + lines[1] + others;
         let taken = self.remaining.min(all);
         if self.remaining == 0 {
             self.extra += size;
@@ -170,29 +180,40 @@ impl Search {
     }
 }
 
-/// How many lines of each output end in a compressed file, and the size of their text.
-fn count(path: &Path) -> io::Result<([u64; 2], u64)> {
-    let mut reader = Reader::new(LogFile::open(path, true)?, Vec::new());
-    let (mut lines, mut size) = ([0; 2], 0);
-    let mut add = |piece: &Piece<'_>| {
-        let (output, ends_line) = output_and_end(piece.header);
-        lines[output.index()] += u64::from(ends_line && piece.is_last);
-        size += piece.text.len() as u64;
-    };
-    while let Some(piece) = reader.next()? {
-        add(&piece);
-    }
-    if let Some(piece) = reader.rest() {
-        add(&piece);
-    }
-    Ok((lines, size))
+/// What a compressed file holds.
+#[derive(Debug, Default)]
+struct Counts {
+    /// The lines that end in it, of each output.
+    lines: [u64; 2],
+    /// Those that are no entries.
+    others: u64,
+    /// Of all text.
+    size: u64,
 }
 
-/// Where an entry was written to, and whether it ends a line.
-fn output_and_end(header: Option<Header>) -> (Output, bool) {
-    header.map_or((Output::Stdout, true), |header| {
-        (header.output, header.ends_line)
-    })
+impl Counts {
+    fn add(&mut self, piece: &Piece<'_>) {
+        self.size += piece.text.len() as u64;
+        if !piece.is_last {
+            return;
+        }
+        match piece.header {
+            Some(header) => self.lines[header.output.index()] += u64::from(header.ends_line),
+            None => self.others += 1,
+        }
+    }
+}
+
+fn count(path: &Path) -> io::Result<Counts> {
+    let mut reader = Reader::new(LogFile::open(path, true)?, Vec::new());
+    let mut counts = Counts::default();
+    while let Some(piece) = reader.next()? {
+        counts.add(&piece);
+    }
+    if let Some(piece) = reader.rest() {
+        counts.add(&piece);
+    }
+    Ok(counts)
 }
 
 /// Where the last entry ends that has an end.

@@ -116,6 +116,18 @@ fn the_next_attempts_are_followed_and_an_unfinished_line_of_the_last_one_is_sent
 }
 
 #[test]
+fn an_attempt_that_wrote_nothing_does_not_hold_up_those_after_it() {
+    let mut writer = Writer::new();
+    let long = "x".repeat(70_000);
+    writer.line(&long);
+    let mut sources = writer.sources(FOLLOW);
+    writer.restart();
+    writer.restart();
+    writer.line("last");
+    assert_eq!(texts(&drain(&mut sources).unwrap()), [&long, "last"]);
+}
+
+#[test]
 fn what_is_no_entry_is_passed_on_as_text() {
     let mut writer = Writer::new();
     writer.line("1");
