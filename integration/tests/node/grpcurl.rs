@@ -111,11 +111,11 @@ fn a_yaml_file_is_injected_seen_and_removed() {
 
         let of_bundle = format!(r#"{{"bundle": "{bundle}"}}"#);
         let list = "seedpod.v1.PodInjectionService/ListPods";
-        seedpod_integration::wait_until(crate::rig::LIMIT, "ListPods says RUNNING", || {
+        seedpod_integration::wait_until(crate::rig::LIMIT, "ListPods says READY", || {
             let answer = call(&way, &["-d", &of_bundle], &[list], "").success();
             let answer: Value = serde_json::from_str(&answer).unwrap();
             let pods = answer["pods"].as_array().unwrap();
-            pods.len() == 2 && pods.iter().all(|pod| pod["state"] == "POD_STATE_RUNNING")
+            pods.len() == 2 && pods.iter().all(|pod| pod["state"] == "POD_STATE_READY")
         })
         .unwrap();
         let remove = "seedpod.v1.PodInjectionService/RemoveBundle";

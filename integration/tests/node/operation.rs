@@ -49,7 +49,7 @@ fn metrics_tell_what_was_injected_and_what_runs() {
         1.0
     );
     assert_eq!(now["seedpod_injection_duration_seconds_count"], 3.0);
-    assert_eq!(now["seedpod_pods{state=\"RUNNING\"}"], 2.0);
+    assert_eq!(now["seedpod_pods{state=\"READY\"}"], 2.0);
     assert!(now["seedpod_fsync_duration_seconds_count"] >= 4.0);
     assert!(now["seedpod_certificate_not_after_timestamp_seconds"] > 0.0);
 }

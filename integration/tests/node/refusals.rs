@@ -58,6 +58,13 @@ fn each_bad_manifest_is_refused_with_its_reason_at_its_field_and_changes_nothing
         file.exists()
     })
     .unwrap();
+    // The last that there is to be told of it.
+    seedpod_integration::wait_until(crate::rig::LIMIT, "the event is on disk", || {
+        content(&scene.daemon.state_directory())
+            .values()
+            .any(|bytes| String::from_utf8_lossy(bytes).contains("POD_PROJECTED"))
+    })
+    .unwrap();
     let everything = || {
         (
             content(&manifests),

@@ -39,9 +39,7 @@ fn inject_good(scene: &Scene<'_>, pods: &[Value]) -> Bundle {
 
 fn wait_good(scene: &Scene<'_>, revision: u64) {
     wait_until(LIMIT, &format!("revision {revision} is good"), || {
-        scene
-            .bundle("bundle")
-            .is_ok_and(|it| it.last_good_revision == revision)
+        bundle_of(scene).is_ok_and(|it| it.last_good_revision == revision)
     })
     .unwrap();
 }

@@ -191,7 +191,8 @@ fn a_wave_that_is_late_names_its_pod_and_the_next_one_still_waits_for_it() {
     let waves = TwoWaves::inject(&scene);
     let culprit = scene.name("first");
     let status = wait_for(LIMIT, "the wave is late", || {
-        let status = scene.bundle("bundle").ok()?.status?;
+        let bundle = run(scene.client.get_bundle(scene.name("bundle"))).ok()?;
+        let status = bundle.status?;
         (status.state == BundleState::Failed).then_some(status)
     })
     .unwrap();
