@@ -1,7 +1,6 @@
 //! Any sequence of demands, faults and restarts: the model checks what must never be done, and the end is as demanded.
 //!
-//! On a kubelet with the Pods API, and with no files deleted by others: in the middle of a replacement that can leave a pod
-//! waiting for another's port. The rules for these are tested one by one.
+//! On a kubelet with the Pods API; the rules for one without it are tested one by one.
 
 use proptest::prelude::*;
 
@@ -16,6 +15,7 @@ enum Step {
     StartKubelet { synced: bool },
     Sync,
     Vandalise(usize),
+    Delete(usize),
 }
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
@@ -52,6 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(|synced| Step::StartKubelet { synced }),
         1 => Just(Step::Sync),
         1 => (0..NAMES.len()).prop_map(Step::Vandalise),
+        1 => (0..NAMES.len()).prop_map(Step::Delete),
     ]
 }
 
@@ -91,6 +92,7 @@ proptest! {
                 }
                 Step::Sync => world.sync(),
                 Step::Vandalise(which) => world.vandalise(NAMES[which]),
+                Step::Delete(which) => world.delete(NAMES[which]),
             }
         }
         if !is_up {
