@@ -353,7 +353,7 @@ impl Board {
                     .any(|sandbox| sandbox.uid == leaving.uid && sandbox.is_live());
                 by_kubelet |= !runs && leaving.stop == Stop::Not;
                 // As long as its own file is there, it is not on its way out, whatever runs now.
-                runs || (on_disk && !demanded)
+                runs || (on_disk && !demanded && leaving.gone.is_none())
             });
             if by_kubelet && entry.leaving.is_empty() && self.kubelet.is_unknown() {
                 // It has let go of the pod: an unsynced one would not.

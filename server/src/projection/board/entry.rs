@@ -191,14 +191,6 @@ impl Entry {
         self.demand.is_none() && (self.next.is_none() || self.vacate)
     }
 
-    /// Whether what leaves has lost its file, so that it is to stop.
-    pub(super) fn has_let_go(&self) -> bool {
-        match &self.demand {
-            Some(_) => self.written.is_some(),
-            None => self.on_disk.is_none(),
-        }
-    }
-
     pub(super) fn is_confirmed(&self) -> bool {
         self.written.as_ref().is_some_and(Written::is_confirmed)
     }

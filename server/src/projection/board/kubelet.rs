@@ -181,7 +181,7 @@ impl Board {
         let mut orders = Vec::new();
         for (file, entry) in &mut self.entries {
             // As long as something was done since then, the answer is an old one.
-            if !entry.has_let_go() || entry.touched.is_some_and(|touched| touched > asked) {
+            if entry.touched.is_some_and(|touched| touched > asked) {
                 continue;
             }
             for leaving in &mut entry.leaving {
@@ -419,6 +419,7 @@ impl Board {
 impl Kubelet {
     /// Whether the kubelet will not stop by itself what has lost its file.
     fn leaves_running(&self, leaving: &Leaving, kept: bool, now: Instant) -> bool {
+        // As long as its own file is there, it is to run.
         let Some((gone, since)) = leaving.gone.zip(self.since) else {
             return false;
         };

@@ -130,7 +130,10 @@ impl Board {
         };
         for (name, other) in &mut self.entries {
             // What was being removed, or was edited, and is demanded anew since: its file is still there.
-            let stays = name != file && other.demand.is_none() && other.on_disk.is_some();
+            let stays = name != file
+                && other.demand.is_none()
+                && other.next.is_some()
+                && other.on_disk.is_some();
             let mut leaving = other.leaving.iter();
             if stays && leaving.any(|leaving| next.conflicts_with(&leaving.host_ports)) {
                 other.vacate = true;
@@ -194,13 +197,15 @@ impl Board {
         }
         let mut others = self.entries.iter().filter(|(name, _)| *name != file);
         !others.any(|(_, other)| {
-            // One whose next content cannot be written is not on its way out.
-            let goes = other.demand.is_none() || other.written.is_some();
+            // One whose next content cannot be written, or has to wait, is not on its way out.
+            let goes = other.is_to_be_removed() || other.written.is_some();
             let mut leaving = other.leaving.iter();
             leaving.any(|higher| {
-                let mut mine = entry.leaving.iter();
+                // Its last content's wave counts, and not that of one before it: two files would wait for each other.
+                let mut mine = entry.leaving.iter().rev();
+                let mine = mine.find(|it| it.gone.is_none());
                 (goes || higher.gone.is_some())
-                    && mine.any(|mine| mine.bundle == higher.bundle && mine.wave < higher.wave)
+                    && mine.is_some_and(|it| it.bundle == higher.bundle && it.wave < higher.wave)
             })
         })
     }

@@ -99,6 +99,7 @@ impl File {
 struct Stands {
     read: Read,
     number: i64,
+    begun: Instant,
     ends: Option<Instant>,
     live: bool,
     by_kubelet: bool,
@@ -521,6 +522,7 @@ impl World {
                 self.sandboxes.push(Stands {
                     read: read.clone(),
                     number,
+                    begun: self.now,
                     ends: None,
                     live: true,
                     by_kubelet: false,
@@ -683,7 +685,10 @@ impl World {
                 let there = self.read(&file);
                 // One that somebody has changed or deleted is still that pod's.
                 let is_changed = there.is_none() && self.tampered.contains(&file);
+                // What only begins when it is removed already is found later, and stopped then.
+                let is_old = self.now > it.begun + Duration::from_secs(1);
                 it.live
+                    && is_old
                     && !is_changed
                     && it.read.name != removed.name
                     && it.read.wave > removed.wave

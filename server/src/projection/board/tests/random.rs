@@ -1,7 +1,6 @@
 //! Any sequence of demands, faults and restarts: the model checks what must never be done, and the end is as demanded.
 //!
-//! On a kubelet with the Pods API. Without it, what others do to the files in the middle of a replacement can leave that
-//! unfinished; its rules are tested one by one.
+//! On a kubelet with the Pods API; the rules for one without it are tested one by one.
 
 use proptest::prelude::*;
 
@@ -58,7 +57,11 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 200,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn whatever_happens_nothing_forbidden_is_done_and_it_ends_as_demanded(
