@@ -79,7 +79,9 @@ pub(super) struct Board {
     kubelet: Kubelet,
     /// Whether the runtime has answered yet. Only it knows what runs from before the daemon started.
     has_observed: bool,
-    /// Whether that is no longer waited for.
+    /// Whether the runtime is to be asked although nothing is waited for.
+    looks_again: bool,
+    /// Whether its first answer is no longer waited for.
     goes_on_blindly: bool,
     /// When there was something to do for the first time.
     begun: Option<Instant>,
@@ -105,6 +107,7 @@ impl Board {
             statuses: Arc::default(),
             kubelet: Kubelet::new(can_restart && has_runtime),
             has_observed: false,
+            looks_again: false,
             goes_on_blindly: false,
             begun: None,
             happened: Vec::new(),
@@ -408,13 +411,27 @@ impl Board {
         std::mem::take(&mut self.happened)
     }
 
+    /// Asks the runtime once more although nothing is expected of it: what nobody waits for may run.
+    pub(super) fn look_again(&mut self) {
+        self.looks_again = true;
+    }
+
+    /// The runtime is being asked.
+    pub(super) fn looks(&mut self) {
+        self.looks_again = false;
+    }
+
     /// Whether anything waits for what the runtime says, and when something was last done about it.
     pub(super) fn waits_since(&self, now: Instant) -> Option<Instant> {
         if !self.has_observed {
             return Some(self.begun.unwrap_or(now));
         }
+        if self.looks_again {
+            return Some(now);
+        }
         let waiting = self.entries.values().filter(|entry| {
             !entry.leaving.is_empty()
+                || entry.may_return(now)
                 || entry
                     .written
                     .as_ref()

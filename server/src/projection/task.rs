@@ -154,6 +154,9 @@ impl<R: Runtime> Task<R> {
                 () = tokio::time::sleep_until(wake.into()) => {
                     let renewed = self.watch.renew(self.directory.path());
                     let due = self.looked_at.elapsed() >= FULL_LOOK;
+                    if due {
+                        self.board.look_again();
+                    }
                     if renewed || due || self.directory_error.is_some() {
                         self.look_at_everything();
                     }
@@ -266,6 +269,7 @@ impl<R: Runtime> Task<R> {
         let due = |at: Instant| now >= at + poll_interval(now, since);
         if self.asked_runtime.is_none_or(due) {
             self.asked_runtime = Some(now);
+            self.board.looks();
             let (runtime, id) = (runtime.clone(), Arc::clone(&self.id));
             let (known, node) = (self.board.known_uids(), self.settings.node.clone());
             self.asking = Some(tokio::spawn(async move {

@@ -16,6 +16,9 @@ use crate::{
 /// How long after a failed write it is tried again, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
+/// For how long a pod that was removed on an unsynced kubelet is looked for.
+const LINGER: Duration = Duration::from_secs(60);
+
 /// A pod that the state demands.
 #[derive(Debug, Clone)]
 pub(super) struct Demand {
@@ -189,6 +192,14 @@ impl Entry {
     /// Whether the file is to go.
     pub(super) fn is_to_be_removed(&self) -> bool {
         self.demand.is_none() && (self.next.is_none() || self.vacate)
+    }
+
+    /// Whether a removed pod may run once more: a kubelet that does not let go of it may have been about to start it.
+    pub(super) fn may_return(&self, now: Instant) -> bool {
+        self.demand.is_none()
+            && self.next.is_none()
+            && self.worker.is_some()
+            && self.touched.is_some_and(|touched| now < touched + LINGER)
     }
 
     pub(super) fn is_confirmed(&self) -> bool {

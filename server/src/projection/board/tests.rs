@@ -214,6 +214,21 @@ fn a_removed_pod_is_stopped_over_cri_only_where_the_kubelet_does_not() {
 }
 
 #[test]
+fn a_removed_pod_that_an_unsynced_kubelet_starts_once_more_is_looked_for() {
+    let mut world = world(Sync::Unsynced);
+    world.demand(&[pod("a", 0)]);
+    world.run_all();
+    assert_eq!(world.board.waits_since(world.now), None);
+    world.demand(&[]);
+    world.run_all();
+    assert!(world.board.waits_since(world.now).is_some());
+    world.pass(2 * MINUTE);
+    assert_eq!(world.board.waits_since(world.now), None);
+    world.board.look_again();
+    assert!(world.board.waits_since(world.now).is_some());
+}
+
+#[test]
 fn a_removed_pod_of_a_kubelet_that_is_down_waits_for_it() {
     let mut world = world(Sync::Synced);
     world.demand(&[pod("a", 0)]);
