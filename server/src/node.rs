@@ -1,4 +1,6 @@
 //! The one actor that owns the node's state, and the handle through which everything else reaches it.
+//!
+//! `start` makes them, with everything that runs beside them.
 
 mod actor;
 pub(crate) mod clock;
@@ -6,6 +8,7 @@ mod error;
 mod follow;
 mod history;
 mod plan;
+mod start;
 pub(crate) mod status;
 #[cfg(test)]
 mod tests;
@@ -28,10 +31,10 @@ use self::{
     status::{PodStatus, Specs},
 };
 pub(crate) use self::{
-    actor::{Rules, Setup, start},
     clock::BootTime,
     error::{ChangeError, ConfirmError, HistoryError, InjectError, RemoveError, RollbackError},
     history::Revision,
+    start::{Rules, Setup, start},
     trial::{Confirmation, Left, OnTrial, Terms, Trial},
 };
 use crate::{
