@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    NodeHandle, Published, State, actor::Actor, clock::BootClock, disown_copies, follow,
+    NodeHandle, State, actor::Actor, clock::BootClock, disown_copies, follow, handle::Published,
     status::Specs, trial,
 };
 use crate::{
