@@ -5,47 +5,29 @@
 mod trials;
 mod words;
 
-use std::{
-    io,
-    net::IpAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use seedpod_manifest::BundleName;
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot, watch},
-    task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
 use self::words::{counted, in_words, summary};
 use super::{
-    Bundle, Change, ChangeError, ChangeKind, ConfirmError, Inject, InjectError, Injected,
-    NodeHandle, Problem, Published, RemoveError, RequestId, Rollback, RollbackError, State,
+    Bundle, Change, ChangeError, ChangeKind, ConfirmError, Inject, InjectError, Injected, Problem,
+    RemoveError, RequestId, Rollback, RollbackError, State,
     clock::BootClock,
-    disown_copies, follow,
     plan::{self, Plan, Surroundings},
-    status::Specs,
-    trial,
 };
 use crate::{
-    events::{self, EventKind, EventSink, NewEvent},
-    fs::{self, FileSystem},
-    kubelet::KubeletWatch,
-    metrics::Metrics,
-    probe,
-    projection::{self, Directory, Settings},
-    runtime_cri::{self, Runtime, Sandbox},
-    store::{Came, CommitError, Draft, OpenError, Origin, Reader, Store, bundle_digest},
+    events::{EventKind, EventSink, NewEvent},
+    fs,
+    projection::Directory,
+    store::{Came, CommitError, Draft, Origin, Reader, Store, bundle_digest},
 };
-
-/// How many changes may wait. Each takes a few milliseconds of disk time, so that the last of them is answered within
-/// a second on any disk that a node should have; more than that is a client that does not wait for its answers.
-const QUEUE: usize = 64;
 
 /// How often a failing disk is tried.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -94,232 +76,19 @@ pub(super) enum Command {
     Ping(oneshot::Sender<()>),
 }
 
-/// Why the node cannot be started.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StartError {
-    #[error("the state directory cannot be used")]
-    Store(#[from] OpenError),
-    #[error("the static pod directory {path} cannot be made")]
-    Directory {
-        path: String,
-        #[source]
-        source: io::Error,
-    },
-}
-
-/// What the node is made of and lives in.
-pub(crate) struct Setup<R> {
-    pub(crate) fs: Arc<dyn FileSystem>,
-    pub(crate) state_directory: PathBuf,
-    pub(crate) projection: Settings,
-    /// `None`: none is configured.
-    pub(crate) runtime: Option<R>,
-    pub(crate) kubelet: KubeletWatch,
-    pub(crate) rules: Rules,
-    /// What trials are timed by.
-    pub(crate) clock: BootClock,
-    pub(crate) metrics: Metrics,
-}
-
-/// How the node judges what it sees. From the configuration.
-#[derive(Debug, Clone)]
-pub(crate) struct Rules {
-    /// How long a wave may take to get ready before that is reported.
-    pub(crate) wave_timeout: Duration,
-    /// After this a pod without a sandbox counts as refused.
-    pub(crate) refused_after: Duration,
-    /// How often a container of a revision on trial may end.
-    pub(crate) max_crashes: u32,
-    /// How many revisions of a bundle are kept.
-    pub(crate) history: usize,
-    /// How many events are kept at least.
-    pub(crate) max_events: usize,
-    /// Where probes reach pods in the host's network.
-    pub(crate) node_ip: Option<IpAddr>,
-}
-
-impl Default for Rules {
-    /// The configuration's defaults.
-    fn default() -> Self {
-        Self {
-            wave_timeout: Duration::from_secs(300),
-            refused_after: Duration::from_secs(30),
-            max_crashes: 3,
-            history: 10,
-            max_events: 20_000,
-            node_ip: None,
-        }
-    }
-}
-
-/// Opens the store and starts the actor and the projection. The tasks end when `shutdown` is cancelled, and only then:
-/// one that ends by itself has failed.
-pub(crate) fn start<R: Runtime>(
-    setup: Setup<R>,
-    shutdown: CancellationToken,
-) -> Result<(NodeHandle, Vec<JoinHandle<()>>), StartError> {
-    let Setup {
-        fs,
-        state_directory,
-        projection: settings,
-        runtime,
-        kubelet,
-        rules,
-        clock,
-        metrics,
-    } = setup;
-    let store = Store::open(Arc::clone(&fs), &state_directory)?.keeping(rules.history);
-    let kept = store.reader();
-    let has_runtime = runtime.is_some();
-    let state = Arc::new(store.state());
-    let id = Arc::new(store.id().clone());
-    make_static_pod_directory(&*fs, &settings.directory, &state)?;
-    let (events, event_log, writing) = events::start(
-        Arc::clone(&fs),
-        state_directory.join("events"),
-        rules.max_events,
-        &state,
-        shutdown.clone(),
-    );
-
-    let (publish_state, state) = watch::channel(state);
-    let (publish_problems, store_problems) = watch::channel(Vec::new());
-    let directory = Arc::new(Directory::new(fs, settings.directory.clone()));
-    // Each reads what the other publishes.
-    let (publish_statuses, statuses) = watch::channel(Arc::new(Vec::new()));
-    let node = settings.node.clone();
-    let (projection, projecting) = projection::start(
-        settings,
-        rules.wave_timeout,
-        projection::Inlets {
-            state: state.clone(),
-            statuses: statuses.clone(),
-            kubelet: kubelet.clone(),
-        },
-        Arc::clone(&directory),
-        Arc::clone(&id),
-        runtime.clone(),
-        events.clone(),
-        metrics,
-        shutdown.clone(),
-    );
-    let disown = {
-        let (id, node) = (Arc::clone(&id), node.clone());
-        move |sandboxes: &mut [Sandbox]| disown_copies(sandboxes, &id, &node)
-    };
-    let (observation, observing) = runtime_cri::observe(runtime.clone(), disown, shutdown.clone());
-    let (readiness, probing) = probe::start(
-        probe::Inlets {
-            state: state.clone(),
-            observation: observation.clone(),
-            kubelet: kubelet.clone(),
-        },
-        runtime,
-        rules.node_ip,
-        shutdown.clone(),
-    );
-    let (specs, refused_after) = (Specs::default(), rules.refused_after);
-    let following = follow::start(
-        follow::Inlets {
-            state: state.clone(),
-            projections: projection.pods.clone(),
-            observation: observation.clone(),
-            readiness: readiness.clone(),
-            kubelet: kubelet.clone(),
-        },
-        specs.clone(),
-        node.clone(),
-        refused_after,
-        events.clone(),
-        publish_statuses,
-        shutdown.clone(),
-    );
-    let (commands, receiver) = mpsc::channel(QUEUE);
-    let actor = Actor {
-        store,
-        directory: Arc::clone(&directory),
-        kept: kept.clone(),
-        clock: clock.clone(),
-        has_runtime,
-        events: events.clone(),
-        publish_state,
-        publish_problems,
-    };
-    let on_trial = trial::start(
-        state.clone(),
-        statuses.clone(),
-        commands.clone(),
-        rules.max_crashes,
-        shutdown.clone(),
-    );
-    let runtime = Handle::current();
-    let acting = tokio::task::spawn_blocking(move || actor.run(&runtime, receiver, &shutdown));
-    let published = Published {
-        state,
-        store_problems,
-        projection,
-        observation,
-        readiness,
-        kubelet,
-        statuses,
-        specs,
-        node,
-        refused_after,
-        event_log,
-    };
-    Ok((
-        NodeHandle {
-            commands,
-            published,
-            directory,
-            id,
-            #[cfg(test)]
-            events: events.passive(),
-            kept,
-            clock,
-            has_runtime,
-            client: Arc::default(),
-        },
-        vec![
-            acting, projecting, observing, probing, following, on_trial, writing,
-        ],
-    ))
-}
-
-/// A fresh node may not have the directory yet, and a kubelet waits for it. With bundles committed it must have been
-/// there: then its absence is a fault (a mount that is missing, perhaps) which the projection reports.
-fn make_static_pod_directory(
-    fs: &dyn FileSystem,
-    path: &Path,
-    state: &State,
-) -> Result<(), StartError> {
-    let absent = fs
-        .list(path)
-        .is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-    if absent && state.bundles.is_empty() {
-        tracing::info!(path = %path.display(), "making the static pod directory");
-        fs.make_dir(path, 0o755)
-            .map_err(|source| StartError::Directory {
-                path: path.display().to_string(),
-                source,
-            })?;
-    }
-    Ok(())
-}
-
-struct Actor {
-    store: Store,
-    directory: Arc<Directory>,
-    kept: Reader,
-    clock: BootClock,
-    has_runtime: bool,
-    events: EventSink,
-    publish_state: watch::Sender<Arc<State>>,
-    publish_problems: watch::Sender<Vec<Problem>>,
+pub(super) struct Actor {
+    pub(super) store: Store,
+    pub(super) directory: Arc<Directory>,
+    pub(super) kept: Reader,
+    pub(super) clock: BootClock,
+    pub(super) has_runtime: bool,
+    pub(super) events: EventSink,
+    pub(super) publish_state: watch::Sender<Arc<State>>,
+    pub(super) publish_problems: watch::Sender<Vec<Problem>>,
 }
 
 impl Actor {
-    fn run(
+    pub(super) fn run(
         mut self,
         runtime: &Handle,
         mut commands: mpsc::Receiver<Command>,

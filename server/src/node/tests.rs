@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ChangeKind, Inject, InjectError, Injected, NodeHandle, ProjectionPhase, RemoveError, RequestId,
-    Rules, Setup, actor::StartError, clock::BootClock, disown_copies, start,
+    Rules, Setup, clock::BootClock, disown_copies, start, start::StartError,
 };
 use crate::{
     config::KubeletRestart,
