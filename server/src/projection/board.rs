@@ -59,6 +59,7 @@ pub(super) struct Orphan {
     pub(super) bundle: BundleName,
     pub(super) key: PodKey,
     pub(super) uid: String,
+    pub(super) kubelet_uid: String,
     pub(super) revision: u64,
     pub(super) wave: u32,
     pub(super) grace: Duration,
@@ -392,6 +393,10 @@ impl Board {
             return;
         }
         let entry = self.entries.entry(file).or_default();
+        if !self.kubelet.takes_new_uids() {
+            // It may well go on with this one.
+            entry.worker.get_or_insert(orphan.kubelet_uid);
+        }
         entry.leaving.push(Leaving {
             bundle: orphan.bundle,
             key: orphan.key,

@@ -161,6 +161,7 @@ pub(super) async fn orphans<R: Runtime>(
             bundle,
             key,
             uid: sandbox.uid.clone(),
+            kubelet_uid: sandbox.kubelet_uid.clone(),
             revision: sandbox.revision.unwrap_or(0),
             wave: traits.wave.unwrap_or(0),
             grace: traits.grace.unwrap_or(DEFAULT_GRACE),

@@ -137,6 +137,11 @@ impl Board {
         demand: &'a Demand,
         now: Instant,
     ) -> Option<&'a str> {
+        let unsynced = self.kubelet.sync == Some(Sync::Unsynced);
+        if unsynced && entry.worker.is_none() && !self.knows_what_runs() {
+            // It may still have another uid under this name, from before the daemon was restarted.
+            return None;
+        }
         let Some(worker) = entry.worker.as_deref().filter(|uid| *uid != demand.uid) else {
             return Some(&demand.uid);
         };

@@ -87,7 +87,7 @@ impl Board {
 
     /// What was removed before the daemon was restarted is only known from the runtime. It is waited for, but not for
     /// ever: better a pod out of order than none.
-    fn knows_what_runs(&self) -> bool {
+    pub(super) fn knows_what_runs(&self) -> bool {
         self.has_observed || self.goes_on_blindly || !self.has_runtime
     }
 
@@ -116,7 +116,8 @@ impl Board {
         let is_in_the_way = |(name, other): &(&String, &Entry)| {
             let stays = other.demand.as_ref().filter(|_| other.next.is_some());
             *name != file
-                && other.on_disk.is_some()
+                // Also when somebody has deleted its file, which is about to be written again.
+                && (other.on_disk.is_some() || other.first_written.is_some())
                 && stays.is_some_and(|stays| next.conflicts_with(&stays.host_ports))
         };
         let found = self.entries.iter().filter(is_in_the_way);

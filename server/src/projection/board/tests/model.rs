@@ -418,6 +418,7 @@ impl World {
                     bundle: BUNDLE.parse().expect("a valid name"),
                     key: key(&read.name),
                     uid: read.uid.clone(),
+                    kubelet_uid: read.kubelet_uid.clone(),
                     revision: 1,
                     wave: read.wave,
                     grace: GRACE,

@@ -56,6 +56,22 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Gives each content that was not there just before a number that no other had: no uid comes twice.
+fn renumber(
+    before: &[(Wanted, Wanted)],
+    wanted: Vec<Wanted>,
+    made: &mut u32,
+) -> Vec<(Wanted, Wanted)> {
+    let renumber = |pod: Wanted| match before.iter().find(|(drawn, _)| *drawn == pod) {
+        Some(same) => same.clone(),
+        None => {
+            *made += 1;
+            (pod.clone(), pod.content(1000 + *made))
+        }
+    };
+    wanted.into_iter().map(renumber).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 200,
@@ -73,10 +89,15 @@ proptest! {
         let sync = |synced| if synced { Sync::Synced } else { Sync::Unsynced };
         let mut world = World::new(sync(synced), can_restart);
         world.restart_works = restart_works;
+        let (mut demanded, mut made) = (Vec::new(), 0);
         let mut is_up = true;
         for step in steps {
             match step {
-                Step::Demand(wanted) => world.demand(&wanted),
+                Step::Demand(wanted) => {
+                    demanded = renumber(&demanded, wanted, &mut made);
+                    let pods: Vec<Wanted> = demanded.iter().map(|(_, pod)| pod.clone()).collect();
+                    world.demand(&pods);
+                }
                 Step::Pass(ms) => world.run_for(Duration::from_millis(ms)),
                 Step::RestartDaemon => world.restart_daemon(),
                 Step::KillKubelet => {
