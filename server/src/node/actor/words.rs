@@ -10,7 +10,7 @@ pub(super) fn summary(changes: &[Change]) -> String {
         (ChangeKind::Added, "added"),
         (ChangeKind::Replaced, "replaced"),
         (ChangeKind::Removed, "removed"),
-        (ChangeKind::Unchanged, "left as they are"),
+        (ChangeKind::Unchanged, "unchanged"),
     ];
     let counts = words.iter().filter_map(|(kind, word)| {
         let count = changes.iter().filter(|change| change.kind == *kind).count();

@@ -153,8 +153,12 @@ impl Known {
 
     /// Takes over how the pod is now, and tells what that means.
     fn take(&mut self, pod: &PodStatus) -> Vec<(EventKind, String)> {
-        // What ends while it is replaced ends because it is told to.
-        if matches!(pod.state, PodState::Unknown | PodState::Replacing) {
+        // What ends while it is replaced ends because it is told to; what there is before it is written is an earlier
+        // content's, of which all has been told.
+        if matches!(
+            pod.state,
+            PodState::Unknown | PodState::Replacing | PodState::Committed
+        ) {
             return Vec::new();
         }
         let mut events: Vec<_> = self

@@ -228,6 +228,19 @@ fn what_ends_because_it_is_replaced_has_not_failed() {
 }
 
 #[test]
+fn what_an_earlier_content_ended_with_is_not_told_of_the_next_one() {
+    let crashed = at(S::Failed, 2, Some(1), Some(1));
+    // Committed, not written: what is shown is still the old content's.
+    let next = PodStatus {
+        uid: "uid-3".to_owned(),
+        revision: 3,
+        ..at(S::Committed, 2, Some(1), Some(1))
+    };
+    let of_the_first = kinds(std::slice::from_ref(&crashed)).len();
+    assert_eq!(kinds(&[crashed, next]).len(), of_the_first);
+}
+
+#[test]
 fn the_first_look_tells_only_what_is_wrong() {
     let first = |pod: PodStatus| look(&mut Changes::default(), &[pod], &[]);
     assert_eq!(first(at(S::Ready, 4, None, Some(1))), []);
