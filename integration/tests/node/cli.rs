@@ -199,3 +199,56 @@ fn errors_name_the_field_and_the_remedy_and_have_exit_codes_of_their_own() {
     assert_eq!(away.code, Some(4), "{away:?}");
     assert!(away.stderr.contains("hint:"), "{away:?}");
 }
+
+#[test]
+fn what_runs_is_described_read_and_undone() {
+    let tool = Tool::new("cli-day");
+    let scene = &tool.scene;
+    let (bundle, name) = (scene.name("bundle"), scene.name("web"));
+    let inject = |line: &str, more: &[&str]| {
+        let file = tool.write("web.yaml", &scene.pod("web", line));
+        let args = ["inject", &bundle, "-f", text(&file)];
+        tool.run(&[&args, more].concat())
+    };
+    inject("one", &["--wait"]).success();
+
+    let described = tool.run(&["describe", "pod", &name]).success();
+    for expected in [
+        &name,
+        &bundle,
+        "Ready",
+        "main",
+        seedpod_integration::images::BUSYBOX,
+    ] {
+        assert!(described.contains(expected), "{expected}: {described}");
+    }
+    let logs = tool.run(&["logs", &name, "--tail", "1"]).success();
+    assert_eq!(logs, "one\n");
+
+    // Nobody confirms it, and the wait tells the truth.
+    let trial = inject("two", &["--trial", "3s", "--manual-confirm", "--wait"]);
+    assert_eq!(trial.code, Some(7), "{trial:?}");
+    assert!(trial.stderr.contains("went back"), "{trial:?}");
+    scene.wait_for_line("web", "one");
+    inject("three", &["--trial", "1h", "--manual-confirm"]).success();
+    tool.run(&["confirm", &bundle]).success();
+
+    let history = tool.run(&["history", &bundle]).success();
+    assert!(history.lines().count() >= 5, "{history}");
+    assert!(history.contains("node went back to 1"), "{history}");
+    let diff = tool
+        .run(&["diff", &bundle, "--from", "1", "--to", "4"])
+        .success();
+    assert!(
+        diff.contains("echo 'one'") && diff.contains("echo 'three'"),
+        "{diff}"
+    );
+    tool.run(&["rollback", &bundle, "--to", "1", "--wait"])
+        .success();
+    scene.wait_for_line("web", "one");
+    let events = tool.run(&["events", "--bundle", &bundle]).success();
+    for expected in ["TrialFailed", "RolledBack", "Confirmed", "(by installer)"] {
+        assert!(events.contains(expected), "{expected}: {events}");
+    }
+    tool.run(&["remove", &bundle, "--wait"]).success();
+}

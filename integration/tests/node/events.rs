@@ -302,3 +302,40 @@ fn what_is_committed_is_told_also_when_the_daemon_is_killed_right_after() {
         .unwrap();
     }
 }
+
+#[test]
+fn the_life_of_a_pod_is_told_in_its_order() {
+    let scene = Scene::new("order");
+    scene
+        .inject("bundle", &[scene.pod("web", "ordered")])
+        .expect("inject");
+    let bundle = scene.name("bundle");
+    let kinds = || -> Vec<EventType> { all(&scene, &bundle).iter().map(Event::r#type).collect() };
+    wait_until(LIMIT, "the bundle is told to be ready", || {
+        kinds().contains(&EventType::BundleReady)
+    })
+    .unwrap();
+    scene.remove_and_wait("bundle");
+    wait_until(LIMIT, "the end of the pod is told", || {
+        kinds().contains(&EventType::PodStopped)
+    })
+    .unwrap();
+    let expected = [
+        EventType::Injected,
+        EventType::PodProjected,
+        EventType::PodStarted,
+        EventType::PodReady,
+        EventType::BundleReady,
+        EventType::Removed,
+        EventType::PodStopped,
+    ];
+    assert_eq!(kinds(), expected);
+    let events = all(&scene, &bundle);
+    assert_eq!(events[0].client, "injector");
+    assert_eq!(events[1].client, "", "nobody asked for it");
+    assert!(
+        events
+            .iter()
+            .all(|it| it.time.is_some() && !it.message.is_empty())
+    );
+}

@@ -168,3 +168,86 @@ fn an_error_shows_its_reason_and_its_fields() {
     }
     assert!(scene.bundle("bundle").is_err());
 }
+
+/// The messages of an answer: JSON documents one after the other.
+fn messages(output: &str) -> Vec<Value> {
+    serde_json::Deserializer::from_str(output)
+        .into_iter()
+        .map(|message| message.expect("grpcurl prints JSON"))
+        .collect()
+}
+
+#[test]
+fn what_runs_what_it_writes_and_what_has_happened_are_shown_and_undone() {
+    let scene = Scene::new("grpcurl-day");
+    let file = scene.node.layout().scratch().join(scene.name("day.yaml"));
+    let name = scene.name("bundle");
+    let [_, way] = ways(&scene);
+    let ask = |method: &str, request: &str| {
+        let method = format!("seedpod.v1.PodInjectionService/{method}");
+        messages(&call(&way, &["-d", request], &[&method], "").success())
+    };
+    let inject = |line: &str| {
+        fs::write(&file, scene.pod("web", line).to_string()).unwrap();
+        let mut request: Value = serde_json::from_str(&jq_request(&name, &file)).unwrap();
+        request["trial"] = serde_json::json!({
+            "timeout": "3600s", "confirmation": "TRIAL_CONFIRMATION_EXPLICIT",
+        });
+        ask("InjectPods", &request.to_string());
+        scene.wait_for_line("web", line);
+    };
+    inject("one");
+    let confirmed = ask(
+        "ConfirmRevision",
+        &format!(r#"{{"name": "{name}", "revision": 1}}"#),
+    );
+    assert_eq!(confirmed[0]["revision"]["good"], true, "{confirmed:?}");
+    inject("two");
+
+    let revisions = ask("ListRevisions", &format!(r#"{{"name": "{name}"}}"#));
+    let revisions = revisions[0]["revisions"].as_array().unwrap();
+    assert_eq!(revisions.len(), 2);
+    assert_eq!(revisions[0]["trial"]["state"], "PENDING");
+    assert_eq!(revisions[0]["trial"]["fallbackRevision"], "1");
+    let first = ask(
+        "GetRevision",
+        &format!(r#"{{"name": "{name}", "revision": 1}}"#),
+    );
+    let manifest = first[0]["manifests"][0].as_str().unwrap();
+    assert!(manifest.contains("echo 'one'"), "{manifest}");
+
+    // A watch has no end: grpcurl gives up on it, after the whole.
+    let watch = "seedpod.v1.PodInjectionService/WatchPods";
+    let of_bundle = format!(r#"{{"bundle": "{name}"}}"#);
+    let watched = call(&way, &["-d", &of_bundle, "-max-time", "2"], &[watch], "");
+    let whole = &messages(&watched.stdout)[0];
+    assert_eq!(whole["whole"], true, "{watched:?}");
+    assert_eq!(whole["pods"][0]["name"], scene.name("web"));
+
+    let logs = format!(r#"{{"name": "{}", "tail_lines": 1}}"#, scene.name("web"));
+    let logs = ask("GetPodLogs", &logs);
+    assert_eq!(logs[0]["lines"][0]["text"], "two", "{logs:?}");
+
+    let back = ask("RollbackBundle", &format!(r#"{{"name": "{name}"}}"#));
+    assert_eq!(back[0]["sourceRevision"], "1", "{back:?}");
+    scene.wait_for_line("web", "one");
+    let events = ask(
+        "WatchEvents",
+        &format!(r#"{{"bundle": "{name}", "until_now": true}}"#),
+    );
+    let kinds: Vec<&str> = events
+        .iter()
+        .flat_map(|answer| answer["events"].as_array().unwrap())
+        .filter_map(|event| event["type"].as_str())
+        .collect();
+    for kind in ["INJECTED", "CONFIRMED", "POD_PROJECTED", "ROLLED_BACK"] {
+        assert!(
+            kinds.contains(&format!("EVENT_TYPE_{kind}").as_str()),
+            "{kind}: {kinds:?}"
+        );
+    }
+    let bundle = ask("GetBundle", &format!(r#"{{"name": "{name}"}}"#));
+    assert_eq!(bundle[0]["revision"], "3");
+    assert_eq!(bundle[0]["status"]["pods"].as_array().unwrap().len(), 1);
+    scene.remove_and_wait("bundle");
+}
