@@ -10,7 +10,9 @@
 //! Readers read from the disk; in memory are only the newest few events.
 //!
 //! What cannot be read is not taken as absent: its numbers are not given again, the damage is a problem of the node,
-//! and readers get an `EVENTS_LOST` in its place. None of it stops the daemon.
+//! and readers get an `EVENTS_LOST` in its place. None of it stops the daemon. The one exception is damage to nothing but
+//! the very last line: it looks like a line that a power cut tore, which nobody can have seen, and its number is given
+//! again.
 
 mod catch_up;
 mod log;

@@ -1,5 +1,4 @@
 //! Pods that do on command what a test needs: become ready, crash, run out of memory, write logs.
-#![allow(dead_code, reason = "the tests that need them come one after another")]
 
 use std::fs;
 use std::path::PathBuf;

@@ -104,7 +104,6 @@ impl<'node> Scene<'node> {
     }
 
     /// A pod of this scene whose probe fails and passes on command.
-    #[allow(dead_code, reason = "the tests that need it come one after another")]
     pub(crate) fn probed(&self, name: &str, asks: Asks) -> Probed {
         Probed::new(self.node, &self.name(name), asks)
     }
