@@ -72,11 +72,9 @@ impl NodeHandle {
     /// # Cancel safety
     /// Once called, the injection is carried out also when the caller goes away.
     pub(crate) async fn inject(&self, inject: Inject) -> Result<Injected, InjectError> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Command::Inject(inject, Arc::clone(&self.client), answer))?;
-        answered
+        let client = Arc::clone(&self.client);
+        self.ask(|answer| Command::Inject(inject, client, answer))
             .await
-            .unwrap_or(Err(ChangeError::ShuttingDown.into()))
     }
 
     /// What [`Self::inject`] would do, with diffs; changes nothing.
@@ -94,11 +92,7 @@ impl NodeHandle {
 
     /// The answer that a request with this id got before, if there was one.
     pub(crate) async fn replay(&self, request: RequestId) -> Result<Option<Injected>, InjectError> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Command::Replay(request, answer))?;
-        answered
-            .await
-            .unwrap_or(Err(ChangeError::ShuttingDown.into()))
+        self.ask(|answer| Command::Replay(request, answer)).await
     }
 
     /// Makes the content of an earlier revision active again and answers when that is durable.
@@ -106,12 +100,9 @@ impl NodeHandle {
     /// # Cancel safety
     /// Once called, the rollback is carried out also when the caller goes away.
     pub(crate) async fn roll_back(&self, rollback: Rollback) -> Result<Injected, RollbackError> {
-        let (answer, answered) = oneshot::channel();
         let client = Arc::clone(&self.client);
-        self.send(Command::RollBack(rollback, client, answer))?;
-        answered
+        self.ask(|answer| Command::RollBack(rollback, client, answer))
             .await
-            .unwrap_or(Err(ChangeError::ShuttingDown.into()))
     }
 
     /// What [`Self::roll_back`] would do, with diffs; changes nothing.
@@ -136,16 +127,14 @@ impl NodeHandle {
         name: BundleName,
         revision: u64,
     ) -> Result<bool, ConfirmError> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Command::Confirm {
+        let client = Arc::clone(&self.client);
+        self.ask(|answer| Command::Confirm {
             name,
             revision,
-            client: Arc::clone(&self.client),
+            client,
             answer,
-        })?;
-        answered
-            .await
-            .unwrap_or(Err(ChangeError::ShuttingDown.into()))
+        })
+        .await
     }
 
     fn surroundings<'a>(&'a self, state: &'a State) -> plan::Surroundings<'a> {
@@ -171,13 +160,23 @@ impl NodeHandle {
         name: BundleName,
         expected_revision: Option<u64>,
     ) -> Result<Arc<Bundle>, RemoveError> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Command::Remove {
+        let client = Arc::clone(&self.client);
+        self.ask(|answer| Command::Remove {
             name,
             expected_revision,
-            client: Arc::clone(&self.client),
+            client,
             answer,
-        })?;
+        })
+        .await
+    }
+
+    /// Has the actor carry out a command, and waits for its answer.
+    async fn ask<T, E: From<ChangeError>>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, E>>) -> Command,
+    ) -> Result<T, E> {
+        let (answer, answered) = oneshot::channel();
+        self.send(command(answer))?;
         answered
             .await
             .unwrap_or(Err(ChangeError::ShuttingDown.into()))
