@@ -114,6 +114,7 @@ impl InjectPods {
             }
             .into(),
             trial: self.trial.map(Trial::to_message),
+            allow_secret_env: false,
         }
     }
 }

@@ -108,6 +108,7 @@ pub(crate) fn check<S: AsRef<str>>(
     pods.sort_by(|a, b| a.key().cmp(b.key()));
     Ok(Checked {
         pods,
+        objects: crate::Objects::default(),
         warnings: findings.into_parts().1,
     })
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use similar::TextDiff;
 
-use crate::{Pod, Secrets};
+use crate::{Object, ObjectSummary, Pod, Secrets, Side};
 
 const MASK: &str = "<masked>";
 const MASK_OLD: &str = "<masked, as it was>";
@@ -25,7 +25,18 @@ const SECRET_WORDS: [&str; 12] = [
     "CERT",
 ];
 
-pub(crate) fn diff(old: Option<&Pod>, new: Option<&Pod>) -> String {
+pub(crate) fn diff_object(old: Option<&ObjectSummary>, new: Option<&ObjectSummary>) -> String {
+    let _ = (old, new);
+    String::new()
+}
+
+pub(crate) fn object_to_yaml(object: &Object, secrets: Secrets) -> String {
+    let _ = secrets;
+    to_yaml(Some(&object.head))
+}
+
+pub(crate) fn diff(old: Option<Side<'_>>, new: Option<Side<'_>>) -> String {
+    let (old, new) = (old.map(|side| side.pod), new.map(|side| side.pod));
     if old.map(Pod::digest) == new.map(Pod::digest) {
         return String::new();
     }

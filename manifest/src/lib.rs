@@ -9,16 +9,22 @@
 mod check;
 mod decode;
 mod diff;
+mod digest;
 mod field;
 mod foreign;
+mod materials;
 mod name;
+mod object;
 mod pod;
 mod quantity;
 mod render;
 mod stamp;
 mod violation;
 
+pub use digest::{DigestKey, KeyedDigest, NoDigest};
+pub use materials::{Materials, Unsatisfied, VolumeContent, VolumeFile};
 pub use name::{BundleName, NameError, NodeName};
+pub use object::{KeySummary, Object, ObjectKey, ObjectKind, ObjectSummary, Objects};
 pub use pod::{Digest, HostPort, Pod, PodKey, Protocol};
 pub use violation::{Position, Reason, UnknownReason, Violation, Warning};
 
@@ -33,6 +39,8 @@ pub struct Options {
     pub max_bytes: usize,
     /// Whether a field that Kubernetes does not have is an error.
     pub field_validation: FieldValidation,
+    /// Whether variables may take their values from Secrets, though these become literals in the pod.
+    pub allow_secret_env: bool,
 }
 
 /// Whether a field that Kubernetes does not have is an error.
@@ -45,11 +53,13 @@ pub enum FieldValidation {
     Warn,
 }
 
-/// The checked pods of one bundle.
+/// The checked content of one bundle.
 #[derive(Debug, Clone)]
 pub struct Checked {
     /// Ordered by namespace and name.
     pub pods: Vec<Pod>,
+    /// The Secrets and ConfigMaps. All references of the pods that are not optional are satisfied by them.
+    pub objects: Objects,
     /// What the kubelet would ignore or change.
     pub warnings: Vec<Warning>,
 }
@@ -71,11 +81,22 @@ pub struct Stamp<'a> {
     pub revision: u64,
     /// The pod's `metadata.uid`.
     pub uid: &'a str,
+    /// The digest of its content: [`Materials::digest`].
+    pub digest: Digest,
+    /// The folder on the node under which its volumes of Secrets and ConfigMaps are, each in a folder of its name.
+    pub volumes: &'a str,
 }
 
-/// The static pod file for the kubelet: one JSON object, the same bytes for the same input.
-pub fn render(pod: &Pod, stamp: &Stamp<'_>) -> String {
-    render::render(pod, stamp)
+/// The static pod file for the kubelet: one JSON object, the same bytes for the same input. It refers to no object any
+/// more.
+pub fn render(pod: &Pod, stamp: &Stamp<'_>, materials: &Materials<'_>) -> String {
+    render::render(pod, stamp, materials)
+}
+
+/// The rendered file of a pod under another stamp, with the same content. `source` is what it was rendered from.
+/// `None` when it is no rendering of that.
+pub fn restamp(rendered: &str, source: &Pod, stamp: &Stamp<'_>) -> Option<String> {
+    render::restamp(rendered, source, stamp)
 }
 
 /// The rendered file with the annotation `seedpod.dev/nudge` set to `count`: an update that changes nothing else.
@@ -105,7 +126,8 @@ pub fn is_rendering_of(file: &[u8], rendered: &str) -> bool {
     render::is_rendering_of(file, rendered)
 }
 
-/// Reads a rendered file back: the pod as it was before the stamp. `None` when it is not a rendering.
+/// Reads a rendered file back: the pod as it was before the stamp. `None` when it is not a rendering, and for a pod that
+/// takes something from objects: of that one the source is to be kept.
 pub fn unrender(rendered: &str) -> Option<Pod> {
     render::unrender(rendered)
 }
@@ -144,7 +166,27 @@ pub enum Secrets {
     Shown,
 }
 
-/// A unified diff of two pods as YAML, with what may be secret masked. Empty when they are equal.
-pub fn diff(old: Option<&Pod>, new: Option<&Pod>) -> String {
+/// A pod with the objects of its bundle, for a diff.
+#[derive(Debug, Clone, Copy)]
+pub struct Side<'a> {
+    /// The pod.
+    pub pod: &'a Pod,
+    /// The objects of its bundle.
+    pub objects: &'a [ObjectSummary],
+}
+
+/// A unified diff of two pods as YAML, with what may be secret masked, followed by the digests of what they take from
+/// Secrets and ConfigMaps. Empty when they are equal.
+pub fn diff(old: Option<Side<'_>>, new: Option<Side<'_>>) -> String {
     diff::diff(old, new)
+}
+
+/// A unified diff of two objects: their keys with sizes and digests, never values. Empty when they are equal.
+pub fn diff_object(old: Option<&ObjectSummary>, new: Option<&ObjectSummary>) -> String {
+    diff::diff_object(old, new)
+}
+
+/// The object as YAML. The values of a Secret are masked unless they are asked for.
+pub fn object_to_yaml(object: &Object, secrets: Secrets) -> String {
+    diff::object_to_yaml(object, secrets)
 }

@@ -126,6 +126,21 @@ impl Pod {
         &self.host_ports
     }
 
+    /// The objects of its bundle that it refers to, whether they have to be there or not.
+    pub fn references(&self) -> std::collections::BTreeSet<crate::ObjectKey> {
+        crate::materials::references(self)
+    }
+
+    /// The pod as text for [`Pod::from_source`]: its object as canonical JSON.
+    pub fn source(&self) -> String {
+        self.value.to_string()
+    }
+
+    /// The inverse of [`Pod::source`]. `None` when it is no such text.
+    pub fn from_source(source: &str) -> Option<Self> {
+        Self::from_canonical(serde_json::from_str(source).ok()?, String::new(), None)
+    }
+
     /// Its wave: the number in the annotation `seedpod.dev/wave`; 0 without one.
     pub fn wave(&self) -> u32 {
         let wave = &self.value["metadata"]["annotations"][crate::stamp::WAVE];

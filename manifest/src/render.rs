@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::{
-    Digest, Pod, PodKey, Position, Stamp, check,
+    Digest, Materials, Pod, PodKey, Position, Stamp, check,
     stamp::{self, BUNDLE, CONTENT_UID, DIGEST, NUDGE, REVISION},
 };
 
@@ -15,7 +15,13 @@ pub(crate) fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
-pub(crate) fn render(pod: &Pod, stamp: &Stamp<'_>) -> String {
+pub(crate) fn restamp(rendered: &str, source: &Pod, stamp: &Stamp<'_>) -> Option<String> {
+    let _ = (rendered, source, stamp);
+    None
+}
+
+pub(crate) fn render(pod: &Pod, stamp: &Stamp<'_>, materials: &Materials<'_>) -> String {
+    let _ = materials;
     let mut value = pod.value.clone();
     if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.insert("uid".to_owned(), Value::from(stamp.uid));
@@ -25,7 +31,7 @@ pub(crate) fn render(pod: &Pod, stamp: &Stamp<'_>) -> String {
         if let Some(annotations) = annotations.as_object_mut() {
             annotations.insert(BUNDLE.to_owned(), Value::from(stamp.bundle.as_str()));
             annotations.insert(REVISION.to_owned(), Value::from(stamp.revision.to_string()));
-            annotations.insert(DIGEST.to_owned(), Value::from(pod.digest.to_string()));
+            annotations.insert(DIGEST.to_owned(), Value::from(stamp.digest.to_string()));
         }
     }
     pretty(&value)

@@ -22,6 +22,7 @@ fn cases() -> Vec<Case> {
 
 fn options() -> Options {
     Options {
+        allow_secret_env: false,
         node: "node-1".parse().unwrap(),
         max_pods: 64,
         max_bytes: 4 << 20,

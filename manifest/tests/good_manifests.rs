@@ -1,8 +1,8 @@
 //! Manifests that the kubelet runs are accepted, and what comes out of them.
 
 use seedpod_manifest::{
-    Checked, FieldValidation, Options, Pod, Protocol, Reason, Secrets, Stamp, check, diff,
-    is_rendering_of, nudge, read_foreign, render, to_yaml, unrender,
+    Checked, FieldValidation, Materials, Options, Pod, Protocol, Reason, Secrets, Side, Stamp,
+    check, diff, is_rendering_of, nudge, read_foreign, render, to_yaml, unrender,
 };
 
 const GOOD: [&str; 4] = [
@@ -14,6 +14,7 @@ const GOOD: [&str; 4] = [
 
 fn options() -> Options {
     Options {
+        allow_secret_env: false,
         node: "Node-1".parse().unwrap(),
         max_pods: 64,
         max_bytes: 4 << 20,
@@ -37,6 +38,11 @@ fn pod(spec: &str) -> String {
     )
 }
 
+fn differ(old: Option<&Pod>, new: Option<&Pod>) -> String {
+    let side = |pod| Side { pod, objects: &[] };
+    diff(old.map(side), new.map(side))
+}
+
 fn rendered(pod: &Pod) -> String {
     let bundle = "control-plane".parse().unwrap();
     render(
@@ -45,7 +51,10 @@ fn rendered(pod: &Pod) -> String {
             bundle: &bundle,
             revision: 7,
             uid: "0b1e55ed",
+            digest: pod.digest(),
+            volumes: "",
         },
+        &Materials::default(),
     )
 }
 
@@ -562,7 +571,7 @@ fn a_foreign_file_is_read_as_leniently_as_the_kubelet_does() {
 fn a_diff_shows_what_changes() {
     let old = only(&pod("    args: [a]\n"));
     let new = only(&pod("    args: [\"on\", \"0644\", \"1e3\"]\n"));
-    let text = diff(Some(&old), Some(&new));
+    let text = differ(Some(&old), Some(&new));
     assert!(
         text.starts_with("--- a/default/web\n+++ b/default/web\n@@"),
         "{text}"
@@ -578,10 +587,10 @@ fn a_diff_shows_what_changes() {
             "{line}{text}"
         );
     }
-    assert_eq!(diff(Some(&old), Some(&old)), "");
-    assert_eq!(diff(None, None), "");
-    assert!(diff(None, Some(&new)).starts_with("--- /dev/null\n+++ b/default/web\n"));
-    assert!(diff(Some(&old), None).starts_with("--- a/default/web\n+++ /dev/null\n"));
+    assert_eq!(differ(Some(&old), Some(&old)), "");
+    assert_eq!(differ(None, None), "");
+    assert!(differ(None, Some(&new)).starts_with("--- /dev/null\n+++ b/default/web\n"));
+    assert!(differ(Some(&old), None).starts_with("--- a/default/web\n+++ /dev/null\n"));
 }
 
 #[test]
@@ -608,13 +617,13 @@ fn a_diff_masks_what_may_be_secret_but_shows_that_it_changed() {
              - {{name: PLAIN, value: visible-{token}}}\n"
         )))
     };
-    let text = diff(
+    let text = differ(
         Some(&with("hunter2", "same")),
         Some(&with("hunter3", "same")),
     );
     assert!(!text.contains("hunter"), "{text}");
     assert!(text.contains("<masked, changed>"), "{text}");
-    let text = diff(None, Some(&with("hunter2", "letmein")));
+    let text = differ(None, Some(&with("hunter2", "letmein")));
     assert!(!text.contains("hunter"), "{text}");
     assert!(!text.contains("value: letmein"), "{text}");
     assert!(text.contains("visible-letmein"), "{text}");
@@ -623,5 +632,5 @@ fn a_diff_masks_what_may_be_secret_but_shows_that_it_changed() {
             "    env: [{{name: TOKEN, value: a}}, {{name: TOKEN, value: {second}}}]\n"
         )))
     };
-    assert!(diff(Some(&twice("b")), Some(&twice("a"))).contains("<masked, changed>"));
+    assert!(differ(Some(&twice("b")), Some(&twice("a"))).contains("<masked, changed>"));
 }

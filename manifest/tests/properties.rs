@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use seedpod_manifest::{
-    BundleName, FieldValidation, Options, Secrets, Stamp, check, diff, is_rendering_of, nudge,
-    read_foreign, render, to_yaml, unrender,
+    BundleName, FieldValidation, Materials, Options, Secrets, Side, Stamp, check, diff,
+    is_rendering_of, nudge, read_foreign, render, to_yaml, unrender,
 };
 use serde_json::{Map, Value, json};
 
@@ -17,6 +17,7 @@ const SEEDS: [&str; 5] = [
 
 fn options(field_validation: FieldValidation) -> Options {
     Options {
+        allow_secret_env: false,
         node: "node-1".parse().unwrap(),
         max_pods: 64,
         max_bytes: 4 << 20,
@@ -32,7 +33,10 @@ fn rendered(pod: &seedpod_manifest::Pod) -> String {
             bundle: &bundle,
             revision: 1,
             uid: "uid-1",
+            digest: pod.digest(),
+            volumes: "",
         },
+        &Materials::default(),
     )
 }
 
@@ -51,7 +55,7 @@ fn use_text(text: &str) {
                         unrender(&file).map(|back| back.digest()),
                         Some(pod.digest())
                     );
-                    assert!(!diff(None, Some(pod)).is_empty());
+                    assert!(!diff(None, Some(Side { pod, objects: &[] })).is_empty());
                     let shown = to_yaml(pod, Secrets::Shown);
                     let again = check(&[&shown], &options(validation));
                     let again = again.unwrap_or_else(|it| panic!("{it:?}\n{shown}"));

@@ -4,6 +4,8 @@
 //! by `tests/generated.rs` (no `protoc` needed) and committed, so that users of this crate build nothing; the same
 //! test fails when the two differ. `SEEDPOD_REGENERATE=1 cargo test -p seedpod-proto` writes it anew.
 
+mod debug;
+
 /// The API that installers and operators call: package `seedpod.v1`.
 #[allow(
     missing_docs,

@@ -30,6 +30,7 @@ fn generate(root: &Path, out: &Path) {
     fs::write(out.join("seedpod.v1.binpb"), api.encode_to_vec()).expect("write descriptor set");
     tonic_prost_build::configure()
         .out_dir(out)
+        .skip_debug(["seedpod.v1.InjectPodsRequest", "seedpod.v1.Revision"])
         .compile_fds(api)
         .expect("generate seedpod.v1");
 

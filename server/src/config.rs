@@ -26,6 +26,10 @@ pub struct Configuration {
     pub static_pod_path: PathBuf,
     /// Where the daemon keeps what must survive.
     pub state_directory: PathBuf,
+    /// Where pods' volumes of Secrets and ConfigMaps are put.
+    pub volumes_directory: PathBuf,
+    /// The keys that contents of Secrets and ConfigMaps are encrypted with in the state directory; `None`: they are not.
+    pub encryption_key_file: Option<PathBuf>,
     /// The Unix socket of the container runtime; `None` for files only.
     pub container_runtime_endpoint: Option<PathBuf>,
     /// The kubelet's `--root-dir`, where its own sockets are.

@@ -16,6 +16,7 @@ mod events;
 mod injection;
 mod logs;
 mod node;
+mod objects;
 mod page;
 mod pods;
 mod reason;
@@ -50,6 +51,9 @@ pub(crate) struct NodeInfo {
     pub(crate) start_time: Timestamp,
     pub(crate) static_pod_path: PathBuf,
     pub(crate) state_directory: PathBuf,
+    pub(crate) volumes_directory: PathBuf,
+    /// The name of the key that encrypts objects' contents; `None`: they are not encrypted.
+    pub(crate) encryption_key: Option<String>,
     /// The kubelet's `--root-dir`.
     pub(crate) kubelet_root_directory: PathBuf,
     pub(crate) max_pods_per_bundle: usize,

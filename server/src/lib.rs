@@ -17,6 +17,7 @@ mod probe;
 mod projection;
 mod runtime_cri;
 mod store;
+mod volumes;
 
 pub use args::Args;
 pub use config::{

@@ -18,11 +18,15 @@ mod trial;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    path::Path,
     sync::Arc,
 };
 
 use jiff::Timestamp;
-use seedpod_manifest::{BundleName, Checked, Digest, HostPort, NodeName, PodKey, Warning};
+use seedpod_manifest::{
+    BundleName, Checked, Digest, HostPort, NodeName, ObjectKey, ObjectSummary, Pod, PodKey,
+    Warning, unrender,
+};
 use tokio::sync::watch;
 
 use self::status::PodStatus;
@@ -72,6 +76,8 @@ pub(crate) struct Injected {
     pub(crate) bundle: Arc<Bundle>,
     /// Ordered by pod.
     pub(crate) changes: Vec<Change>,
+    /// Ordered by object.
+    pub(crate) object_changes: Vec<ObjectChange>,
     pub(crate) warnings: Vec<StoredWarning>,
     /// What a rollback was to; 0 for an injection.
     pub(crate) source_revision: u64,
@@ -106,7 +112,16 @@ pub(crate) struct Change {
     pub(crate) diff: String,
 }
 
-/// How a pod changes.
+/// What happens to one Secret or ConfigMap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ObjectChange {
+    pub(crate) object: ObjectKey,
+    pub(crate) kind: ChangeKind,
+    /// A unified diff of names, sizes and digests. Only from [`NodeHandle::validate`].
+    pub(crate) diff: String,
+}
+
+/// How a pod or an object changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ChangeKind {
@@ -126,6 +141,16 @@ pub(crate) struct Bundle {
     pub(crate) update_time: Timestamp,
     /// Ordered by pod.
     pub(crate) pods: Vec<BundlePod>,
+    /// Ordered by object.
+    pub(crate) objects: Vec<BundleObject>,
+}
+
+/// A Secret or ConfigMap of a bundle. Its content is on the disk only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BundleObject {
+    pub(crate) summary: ObjectSummary,
+    /// The revision that brought this content.
+    pub(crate) revision: u64,
 }
 
 /// A pod of a bundle, rendered.
@@ -139,10 +164,24 @@ pub(crate) struct BundlePod {
     pub(crate) file: String,
     /// The file's content.
     pub(crate) rendered: Arc<str>,
+    /// What it was rendered from, for a pod that takes something from objects: that can't be read back from the file.
+    pub(crate) source: Option<Arc<str>>,
+    /// The folder that its volumes are in, when it has any of Secrets or ConfigMaps.
+    pub(crate) volumes: Option<Arc<Path>>,
     /// The host's ports that it takes.
     pub(crate) host_ports: Vec<HostPort>,
     /// Its place in the order of the bundle.
     pub(crate) wave: u32,
+}
+
+impl BundlePod {
+    /// The pod as it was injected. `None` when what is kept of it is damaged.
+    pub(crate) fn pod(&self) -> Option<Pod> {
+        match &self.source {
+            Some(source) => Pod::from_source(source),
+            None => unrender(&self.rendered),
+        }
+    }
 }
 
 impl std::fmt::Debug for BundlePod {

@@ -34,6 +34,7 @@ use crate::{
     node::{PodProjection, Problem, State, StatusWatch},
     runtime_cri::Runtime,
     store::StoreId,
+    volumes::Volumes,
 };
 
 /// How the projection works.
@@ -76,6 +77,7 @@ pub(crate) fn start<R: Runtime>(
     wave_timeout: Duration,
     inlets: Inlets,
     directory: Arc<Directory>,
+    volumes: Arc<Volumes>,
     id: Arc<StoreId>,
     runtime: Option<R>,
     events: EventSink,
@@ -88,6 +90,7 @@ pub(crate) fn start<R: Runtime>(
         settings,
         wave_timeout,
         directory,
+        volumes,
         id,
         runtime,
         metrics,

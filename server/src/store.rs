@@ -25,6 +25,7 @@ mod open;
 mod prune;
 mod read;
 mod record;
+mod seal;
 #[cfg(test)]
 mod tests;
 
@@ -35,7 +36,7 @@ use std::{
     sync::Arc,
 };
 
-use seedpod_manifest::{BundleName, Digest};
+use seedpod_manifest::{BundleName, Digest, DigestKey, Objects};
 
 use self::record::{RequestRecord, RevisionRecord, Sidecar};
 pub(crate) use self::{
@@ -43,10 +44,11 @@ pub(crate) use self::{
     open::OpenError,
     read::{Past, Reader},
     record::{Owned, StoreId, owned_by},
+    seal::EncryptionKeys,
 };
 use crate::{
     fs::{self, FileSystem},
-    node::{Bundle, Change, OnTrial, RequestId, State, StoredWarning, Trial},
+    node::{Bundle, Change, ObjectChange, OnTrial, RequestId, State, StoredWarning, Trial},
 };
 
 /// How many revisions of a bundle are kept, the active one included, when nothing else is said.
@@ -62,6 +64,9 @@ pub(crate) struct Draft {
     pub(crate) removed: bool,
     pub(crate) request: Option<RequestId>,
     pub(crate) changes: Vec<Change>,
+    pub(crate) object_changes: Vec<ObjectChange>,
+    /// The objects of the bundle whose content may not be on the disk yet.
+    pub(crate) contents: Objects,
     pub(crate) warnings: Vec<StoredWarning>,
     pub(crate) came: Came,
     pub(crate) trial: Option<Trial>,
@@ -122,6 +127,7 @@ pub(crate) struct Remembered {
     pub(crate) fingerprint: String,
     pub(crate) bundle: Arc<Bundle>,
     pub(crate) changes: Vec<Change>,
+    pub(crate) object_changes: Vec<ObjectChange>,
     pub(crate) warnings: Vec<StoredWarning>,
     /// What a rollback was to; 0 for what was none.
     pub(crate) source_revision: u64,
@@ -133,6 +139,7 @@ pub(crate) struct Store {
     fs: Arc<dyn FileSystem>,
     bundles_dir: PathBuf,
     id: StoreId,
+    digest_key: DigestKey,
     bundles: BTreeMap<BundleName, History>,
     /// Where each remembered request id is written down.
     requests: HashMap<String, (BundleName, u64)>,
@@ -203,6 +210,11 @@ impl Store {
         Self { history, ..self }
     }
 
+    /// The key of the digests of what is secret.
+    pub(crate) fn digest_key(&self) -> &DigestKey {
+        &self.digest_key
+    }
+
     /// The id that uids are made with.
     pub(crate) fn id(&self) -> &StoreId {
         &self.id
@@ -263,6 +275,7 @@ impl Store {
                 fingerprint: request.fingerprint.clone(),
                 bundle: Arc::clone(&record.bundle),
                 changes: record.changes.clone(),
+                object_changes: record.object_changes.clone(),
                 warnings: record.warnings.clone(),
                 source_revision: record.came.source_revision,
             }));
@@ -274,6 +287,7 @@ impl Store {
             .map(|request| Remembered {
                 fingerprint: request.fingerprint,
                 changes: record::unchanged(&record.bundle),
+                object_changes: record::unchanged_objects(&record.bundle),
                 bundle: Arc::clone(&record.bundle),
                 warnings: request.warnings,
                 source_revision: request.source_revision,

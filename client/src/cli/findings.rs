@@ -225,6 +225,7 @@ impl Places {
             max_pods: usize::MAX,
             max_bytes: usize::MAX,
             field_validation: validation.into(),
+            allow_secret_env: false,
         };
         let place = |field, position: Option<_>| position.map(|position| (field, position));
         Self(match seedpod_manifest::check(&texts, &options) {

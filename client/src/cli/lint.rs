@@ -31,6 +31,7 @@ pub(crate) fn run(args: LintArgs) -> anyhow::Result<()> {
         max_pods: MAX_PODS,
         max_bytes: MAX_BYTES,
         field_validation: validation.into(),
+        allow_secret_env: false,
     };
     let texts: Vec<&str> = manifests
         .iter()

@@ -63,6 +63,7 @@ async fn an_injection_is_sent_and_answered_in_full() {
                 }),
                 confirmation: v1::TrialConfirmation::Explicit.into(),
             }),
+            allow_secret_env: false,
         }
     );
 }

@@ -36,6 +36,7 @@ pub(crate) struct Script {
     pub(crate) get_bundle: Option<Handler<v1::GetBundleRequest, v1::Bundle>>,
     pub(crate) list_bundles: Option<Handler<v1::ListBundlesRequest, v1::ListBundlesResponse>>,
     pub(crate) list_pods: Option<Handler<v1::ListPodsRequest, v1::ListPodsResponse>>,
+    pub(crate) list_objects: Option<Handler<v1::ListObjectsRequest, v1::ListObjectsResponse>>,
     pub(crate) remove: Option<Handler<v1::RemoveBundleRequest, v1::RemoveBundleResponse>>,
     pub(crate) watch_pods: Option<Handler<v1::WatchPodsRequest, Vec<Step<v1::WatchPodsResponse>>>>,
     pub(crate) logs: Option<Handler<v1::GetPodLogsRequest, Vec<Step<v1::GetPodLogsResponse>>>>,
@@ -268,6 +269,7 @@ pub(crate) fn injected(
         bundle: Some(bundle),
         changes,
         warnings: Vec::new(),
+        object_changes: Vec::new(),
     }
 }
 

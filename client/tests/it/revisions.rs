@@ -80,6 +80,7 @@ async fn a_rollback_is_repeated_under_the_same_id() {
         bundle: Some(bundle("web", 4, &[])),
         changes,
         source_revision: 2,
+        object_changes: Vec::new(),
     };
     let busy = refusal(Code::Unavailable, "BUSY", "the node is busy");
     let fake = Fake::start(Script {

@@ -164,6 +164,7 @@ fn reply(changes: &[(&str, Type, &str)]) -> v1::RollbackBundleResponse {
         bundle: Some(bundle("web", 5, &[("a", "uid-a")])),
         changes: injected(bundle("web", 5, &[]), changes).changes,
         source_revision: 2,
+        object_changes: Vec::new(),
     }
 }
 

@@ -74,6 +74,10 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
         "/seedpod.v1.PodInjectionService/GetPodLogs",
         Rule::AtLeast(Role::Reader),
     ),
+    (
+        "/seedpod.v1.PodInjectionService/ListObjects",
+        Rule::AtLeast(Role::Reader),
+    ),
     // With `show_secrets` it needs Admin, which `grpc::revisions` sees to.
     (
         "/seedpod.v1.PodInjectionService/GetRevision",

@@ -131,6 +131,8 @@ impl Scene {
             node_name: "n1".parse().unwrap(),
             static_pod_path: self.path("manifests"),
             state_directory: self.path("state"),
+            volumes_directory: self.path("volumes"),
+            encryption_key_file: None,
             container_runtime_endpoint: None,
             kubelet_root_directory: self.path("kubelet"),
             listen: Some(Listen {

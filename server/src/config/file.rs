@@ -25,6 +25,9 @@ struct File {
     node_name: Option<String>,
     static_pod_path: Option<AbsolutePath>,
     state_directory: Option<AbsolutePath>,
+    volumes_directory: Option<AbsolutePath>,
+    #[serde(default)]
+    secret_encryption: SecretEncryptionSection,
     container_runtime_endpoint: Option<OptionalEndpoint>,
     kubelet_root_directory: Option<AbsolutePath>,
     listen_address: Option<OptionalAddress>,
@@ -48,6 +51,12 @@ struct File {
     trial: TrialSection,
     #[serde(default)]
     events: EventsSection,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct SecretEncryptionSection {
+    key_file: Option<AbsolutePath>,
 }
 
 #[derive(Deserialize, Default)]
@@ -158,6 +167,8 @@ impl File {
             node_name,
             static_pod_path,
             state_directory,
+            volumes_directory,
+            secret_encryption,
             container_runtime_endpoint,
             kubelet_root_directory,
             listen_address,
@@ -190,12 +201,17 @@ impl File {
         };
         let static_pod_path = path_or(static_pod_path, "/etc/kubernetes/manifests");
         let state_directory = path_or(state_directory, "/var/lib/seedpod");
-        if state_directory.starts_with(&static_pod_path) {
-            return Err(
-                "stateDirectory: must not be staticPodPath or within it, since the kubelet \
-                        takes every file there for a pod; write another directory"
-                    .to_owned(),
-            );
+        let volumes_directory = path_or(volumes_directory, "/run/seedpod/volumes");
+        for (field, path) in [
+            ("stateDirectory", &state_directory),
+            ("volumesDirectory", &volumes_directory),
+        ] {
+            if path.starts_with(&static_pod_path) {
+                return Err(format!(
+                    "{field}: must not be staticPodPath or within it, since the kubelet takes every file there for a \
+                     pod; write another directory"
+                ));
+            }
         }
 
         let listen_address =
@@ -223,6 +239,8 @@ impl File {
             node_name,
             static_pod_path,
             state_directory,
+            volumes_directory,
+            encryption_key_file: secret_encryption.key_file.map(|path| path.0),
             container_runtime_endpoint: container_runtime_endpoint.and_then(|endpoint| endpoint.0),
             kubelet_root_directory: path_or(kubelet_root_directory, "/var/lib/kubelet"),
             listen,

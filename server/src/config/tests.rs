@@ -10,6 +10,8 @@ fn defaults() -> Configuration {
         node_name: "node-1".parse().unwrap(),
         static_pod_path: "/etc/kubernetes/manifests".into(),
         state_directory: "/var/lib/seedpod".into(),
+        volumes_directory: "/run/seedpod/volumes".into(),
+        encryption_key_file: None,
         container_runtime_endpoint: Some("/run/containerd/containerd.sock".into()),
         kubelet_root_directory: "/var/lib/kubelet".into(),
         listen: Some(Listen {

@@ -53,6 +53,8 @@ pub(super) async fn start(
     let setup = node::Setup {
         fs: disk,
         state_directory: configuration.state_directory.clone(),
+        encryption_keys: None,
+        volumes_directory: configuration.volumes_directory.clone(),
         projection: settings,
         runtime: runtime.clone(),
         kubelet,
@@ -68,6 +70,8 @@ pub(super) async fn start(
         start_time: Timestamp::now(),
         static_pod_path: configuration.static_pod_path.clone(),
         state_directory: configuration.state_directory.clone(),
+        volumes_directory: configuration.volumes_directory.clone(),
+        encryption_key: None,
         kubelet_root_directory: configuration.kubelet_root_directory.clone(),
         max_pods_per_bundle: configuration.limits.max_pods_per_bundle,
         max_bundle_bytes: configuration.limits.max_bundle_bytes,

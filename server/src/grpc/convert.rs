@@ -56,6 +56,7 @@ pub(super) fn injected(injected: &Injected, validate_only: bool) -> v1::InjectPo
         bundle: Some(convert(&injected.bundle)),
         changes: injected.changes.iter().map(change).collect(),
         warnings: injected.warnings.iter().map(warning).collect(),
+        object_changes: Vec::new(),
     }
 }
 

@@ -13,11 +13,11 @@ use seedpod_manifest::{BundleName, Checked, FieldValidation, Options, Violation,
 use seedpod_proto::v1::{
     Bundle, ConfirmRevisionRequest, ConfirmRevisionResponse, GetBundleRequest, GetPodLogsRequest,
     GetPodLogsResponse, GetRevisionRequest, InjectPodsRequest, InjectPodsResponse,
-    ListBundlesRequest, ListBundlesResponse, ListPodsRequest, ListPodsResponse,
-    ListRevisionsRequest, ListRevisionsResponse, RemoveBundleRequest, RemoveBundleResponse,
-    Revision, RollbackBundleRequest, RollbackBundleResponse, WatchEventsRequest,
-    WatchEventsResponse, WatchPodsRequest, WatchPodsResponse,
-    pod_injection_service_server::PodInjectionService,
+    ListBundlesRequest, ListBundlesResponse, ListObjectsRequest, ListObjectsResponse,
+    ListPodsRequest, ListPodsResponse, ListRevisionsRequest, ListRevisionsResponse,
+    RemoveBundleRequest, RemoveBundleResponse, Revision, RollbackBundleRequest,
+    RollbackBundleResponse, WatchEventsRequest, WatchEventsResponse, WatchPodsRequest,
+    WatchPodsResponse, pod_injection_service_server::PodInjectionService,
 };
 use tonic::{Request, Response, Status};
 use tracing::{Instrument, Span};
@@ -135,6 +135,13 @@ impl PodInjectionService for Api {
             pods,
             next_page_token,
         }))
+    }
+
+    async fn list_objects(
+        &self,
+        request: Request<ListObjectsRequest>,
+    ) -> Result<Response<ListObjectsResponse>, Status> {
+        self.list_objects(request.get_ref()).map(Response::new)
     }
 
     async fn watch_pods(
@@ -298,6 +305,7 @@ impl Api {
             max_pods: self.info.max_pods_per_bundle,
             max_bytes: self.info.max_bundle_bytes,
             field_validation,
+            allow_secret_env: false,
         };
         if manifests.iter().map(String::len).sum::<usize>() <= SMALL {
             return Ok(check(&manifests, &options));

@@ -3,8 +3,8 @@
 use std::{path::Path, time::Duration};
 
 use seedpod_proto::v1::{
-    ContainerRuntime, GetNodeRequest, Kubelet, Limits, Node, Problem, container_runtime, kubelet,
-    node_service_server::NodeService,
+    ContainerRuntime, GetNodeRequest, Kubelet, Limits, Node, Objects, Problem, container_runtime,
+    kubelet, node_service_server::NodeService,
 };
 use tokio::{net::UnixStream, time::timeout};
 use tonic::{Request, Response, Status};
@@ -78,6 +78,11 @@ impl NodeService for Api {
                 max_bundle_bytes: info.max_bundle_bytes as u64,
             }),
             foreign_files,
+            objects: Some(Objects {
+                volumes_directory: info.volumes_directory.display().to_string(),
+                encrypted: info.encryption_key.is_some(),
+                key_name: info.encryption_key.clone().unwrap_or_default(),
+            }),
         }))
     }
 }

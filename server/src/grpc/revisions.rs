@@ -1,6 +1,6 @@
 //! `ListRevisions`, `GetRevision`, `RollbackBundle` and `ConfirmRevision`, and what is told of trials.
 
-use seedpod_manifest::{BundleName, Secrets, to_yaml, unrender};
+use seedpod_manifest::{BundleName, Secrets, to_yaml};
 use seedpod_proto::v1::{
     self, ConfirmRevisionRequest, ConfirmRevisionResponse, GetRevisionRequest,
     ListRevisionsRequest, ListRevisionsResponse, RollbackBundleRequest, RollbackBundleResponse,
@@ -87,7 +87,8 @@ impl Api {
             Secrets::Masked
         };
         let manifests = revision.bundle.pods.iter().map(|pod| {
-            let pod = unrender(&pod.rendered)
+            let pod = pod
+                .pod()
                 .ok_or_else(|| status::internal("the daemon failed to read a pod's manifest"))?;
             Ok(to_yaml(&pod, secrets))
         });
@@ -110,6 +111,7 @@ impl Api {
         Ok(RollbackBundleResponse {
             bundle: answer.bundle.map(|bundle| self.complete(bundle)),
             changes: answer.changes,
+            object_changes: answer.object_changes,
             source_revision: injected.source_revision,
         })
     }
@@ -228,6 +230,8 @@ fn convert_revision(revision: &Revision, state: &State, now: &BootTime) -> v1::R
         trial,
         pods: bundle.pods,
         manifests: Vec::new(),
+        objects: Vec::new(),
+        object_manifests: Vec::new(),
     }
 }
 

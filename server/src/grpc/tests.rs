@@ -64,6 +64,8 @@ impl Bench {
         let setup = Setup {
             fs: disk,
             state_directory: state_directory.clone(),
+            encryption_keys: None,
+            volumes_directory: folder.path().join("volumes"),
             projection: settings,
             runtime: runtime.clone(),
             kubelet: crate::kubelet::unknown(),
@@ -78,6 +80,8 @@ impl Bench {
             start_time: Timestamp::UNIX_EPOCH,
             static_pod_path: folder.path().join("manifests"),
             state_directory,
+            volumes_directory: folder.path().join("volumes"),
+            encryption_key: None,
             kubelet_root_directory: folder.path().join("kubelet"),
             max_pods_per_bundle: 4,
             max_bundle_bytes: 100_000,

@@ -20,7 +20,7 @@ use super::{
     Bundle, Change, ChangeError, ChangeKind, ConfirmError, Inject, InjectError, Injected, Problem,
     RemoveError, RequestId, Rollback, RollbackError, State,
     clock::BootClock,
-    plan::{self, Plan, Surroundings},
+    plan::{self, Place, Plan, Surroundings},
 };
 use crate::{
     events::{EventKind, EventSink, NewEvent},
@@ -79,6 +79,7 @@ pub(super) enum Command {
 pub(super) struct Actor {
     pub(super) store: Store,
     pub(super) directory: Arc<Directory>,
+    pub(super) place: Arc<Place>,
     pub(super) kept: Reader,
     pub(super) clock: BootClock,
     pub(super) has_runtime: bool,
@@ -224,6 +225,7 @@ impl Actor {
         let injected = Injected {
             bundle,
             changes,
+            object_changes: Vec::new(),
             warnings,
             source_revision,
             replayed: false,
@@ -235,7 +237,7 @@ impl Actor {
         Surroundings {
             state,
             directory: &self.directory,
-            id: self.store.id(),
+            place: &self.place,
             has_runtime: self.has_runtime,
         }
     }
@@ -262,6 +264,7 @@ impl Actor {
         Ok(Some(Injected {
             bundle: remembered.bundle,
             changes: remembered.changes,
+            object_changes: remembered.object_changes,
             warnings: remembered.warnings,
             source_revision: remembered.source_revision,
             replayed: true,
@@ -291,6 +294,7 @@ impl Actor {
             create_time: old.create_time,
             update_time: Timestamp::now(),
             pods: Vec::new(),
+            objects: Vec::new(),
         };
         let changes = old.pods.iter().map(|pod| Change {
             pod: pod.key.clone(),
@@ -303,6 +307,8 @@ impl Actor {
             removed: true,
             request: None,
             changes,
+            object_changes: Vec::new(),
+            contents: seedpod_manifest::Objects::default(),
             warnings: Vec::new(),
             came: Came::from(Origin::Removed),
             trial: None,

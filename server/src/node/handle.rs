@@ -10,7 +10,7 @@ use super::{
     RemoveError, RequestId, Rollback, RollbackError, State, StatusWatch,
     actor::Command,
     clock::{BootClock, BootTime},
-    plan,
+    plan::{self, Place},
     status::{self, PodStatus, Specs},
 };
 use crate::{
@@ -31,7 +31,7 @@ pub(crate) struct NodeHandle {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) published: Published,
     pub(super) directory: Arc<Directory>,
-    pub(super) id: Arc<StoreId>,
+    pub(super) place: Arc<Place>,
     /// For tests that record events of their own.
     #[cfg(test)]
     pub(crate) events: crate::events::EventSink,
@@ -141,7 +141,7 @@ impl NodeHandle {
         plan::Surroundings {
             state,
             directory: &self.directory,
-            id: &self.id,
+            place: &self.place,
             has_runtime: self.has_runtime,
         }
     }
@@ -283,7 +283,7 @@ impl NodeHandle {
     pub(crate) async fn foreign_files(&self) -> io::Result<Vec<String>> {
         let (directory, id, state) = (
             Arc::clone(&self.directory),
-            Arc::clone(&self.id),
+            Arc::clone(&self.place.id),
             self.state(),
         );
         let list = move || {

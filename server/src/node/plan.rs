@@ -1,10 +1,11 @@
 //! What an injection does to the committed state: pure, but for a look at the static pod directory.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
 use seedpod_manifest::{
-    BundleName, HostPort, Pod, PodKey, Position, Reason, Stamp, Violation, render, unrender,
+    BundleName, DigestKey, HostPort, Materials, NodeName, Objects, Pod, PodKey, Position, Reason,
+    Side, Stamp, Violation, render,
 };
 
 use super::{
@@ -19,12 +20,23 @@ use crate::{
 /// The field that is at fault when a pod of an old revision does not fit.
 const ROLLBACK_FIELD: &str = "to_revision";
 
+/// What does not change while the daemon runs, and goes into each pod.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(super) id: Arc<StoreId>,
+    /// Of the digests of what is secret.
+    pub(super) digest_key: DigestKey,
+    pub(super) node: NodeName,
+    /// Where pods' volumes are put.
+    pub(super) volumes_directory: PathBuf,
+}
+
 /// What a change is held against.
 #[derive(Debug)]
 pub(super) struct Surroundings<'a> {
     pub(super) state: &'a State,
     pub(super) directory: &'a Directory,
-    pub(super) id: &'a StoreId,
+    pub(super) place: &'a Place,
     pub(super) has_runtime: bool,
 }
 
@@ -60,7 +72,7 @@ pub(super) fn plan(around: &Surroundings<'_>, inject: Inject) -> Result<Plan, In
     Ok(Plan {
         warnings,
         trial,
-        ..assemble(around.state, around.id, name, &checked.pods, came)
+        ..assemble(around.state, &around.place.id, name, &checked.pods, came)
     })
 }
 
@@ -94,7 +106,13 @@ pub(super) fn rollback(
         source_revision: revision,
         ..Came::from(Origin::RolledBack)
     };
-    Ok(assemble(around.state, around.id, name.clone(), &pods, came))
+    Ok(assemble(
+        around.state,
+        &around.place.id,
+        name.clone(),
+        &pods,
+        came,
+    ))
 }
 
 /// The last good revision before the newest one, or else the one before it.
@@ -128,7 +146,7 @@ pub(super) fn fall_back(
 /// A revision's pods as they were injected.
 fn contents(bundle: &Bundle) -> Result<Vec<Pod>, ChangeError> {
     let content = |pod: &BundlePod| {
-        unrender(&pod.rendered).ok_or_else(|| {
+        pod.pod().ok_or_else(|| {
             let what = format!("pod {} of revision {} is damaged", pod.key, bundle.revision);
             ChangeError::Disk(std::io::Error::other(what))
         })
@@ -161,7 +179,7 @@ fn check_fit(
     }
     let foreign = around
         .directory
-        .foreign(around.state, around.id)
+        .foreign(around.state, &around.place.id)
         .map_err(ChangeError::StaticPodDirectory)?;
     check_names(around.state, &foreign, name, pods)?;
     check_host_ports(around.state, &foreign, name, pods)
@@ -202,6 +220,7 @@ fn assemble(state: &State, id: &StoreId, name: BundleName, wanted: &[Pod], came:
         create_time: old.as_ref().map_or(now, |bundle| bundle.create_time),
         update_time: now,
         pods,
+        objects: Vec::new(),
         name,
     };
     Plan {
@@ -222,13 +241,19 @@ fn stamped(
     digest: String,
 ) -> BundlePod {
     let uid = id.pod_uid(bundle.as_str(), revision, pod.key(), &digest);
+    let objects = Objects::default();
+    let node = "node".parse().expect("TODO");
+    let materials = Materials::of(pod, &objects, &node).expect("TODO");
     let rendered = render(
         pod,
         &Stamp {
             bundle,
             revision,
             uid: &uid,
+            digest: pod.digest(),
+            volumes: "",
         },
+        &materials,
     );
     BundlePod {
         file: pod.key().file_name(),
@@ -236,6 +261,8 @@ fn stamped(
         host_ports: pod.host_ports().to_vec(),
         wave: pod.wave(),
         rendered: rendered.into(),
+        source: None,
+        volumes: None,
         uid,
         digest,
         revision,
@@ -275,11 +302,14 @@ impl Plan {
         for change in &mut changes {
             let find = |bundle: &Bundle| {
                 let pod = bundle.pods.iter().find(|pod| pod.key == change.pod)?;
-                unrender(&pod.rendered)
+                pod.pod()
             };
             if change.kind != ChangeKind::Unchanged {
                 let old = self.old.as_deref().and_then(find);
-                change.diff = seedpod_manifest::diff(old.as_ref(), find(&self.new).as_ref());
+                let new = find(&self.new);
+                let side = |pod| Side { pod, objects: &[] };
+                change.diff =
+                    seedpod_manifest::diff(old.as_ref().map(side), new.as_ref().map(side));
             }
         }
         let bundle = self
@@ -288,6 +318,7 @@ impl Plan {
         Injected {
             bundle,
             changes,
+            object_changes: Vec::new(),
             warnings: self.warnings,
             source_revision: self.came.source_revision,
             replayed: false,
@@ -302,6 +333,8 @@ impl Plan {
             bundle: self.new,
             request,
             changes,
+            object_changes: Vec::new(),
+            contents: Objects::default(),
             warnings: self.warnings,
             came: self.came,
             trial: self.trial.map(|terms| Trial { terms, begun: now }),

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     NodeHandle, State, actor::Actor, clock::BootClock, disown_copies, follow, handle::Published,
-    status::Specs, trial,
+    plan::Place, status::Specs, trial,
 };
 use crate::{
     events,
@@ -27,7 +27,8 @@ use crate::{
     probe,
     projection::{self, Directory, Settings},
     runtime_cri::{self, Runtime, Sandbox},
-    store::{OpenError, Store},
+    store::{EncryptionKeys, OpenError, Store},
+    volumes::Volumes,
 };
 
 /// How many changes may wait. Each takes a few milliseconds of disk time, so that the last of them is answered within
@@ -51,6 +52,10 @@ pub(crate) enum StartError {
 pub(crate) struct Setup<R> {
     pub(crate) fs: Arc<dyn FileSystem>,
     pub(crate) state_directory: PathBuf,
+    /// `None`: the contents of objects are not encrypted.
+    pub(crate) encryption_keys: Option<EncryptionKeys>,
+    /// Where pods' volumes of Secrets and ConfigMaps are put.
+    pub(crate) volumes_directory: PathBuf,
     pub(crate) projection: Settings,
     /// `None`: none is configured.
     pub(crate) runtime: Option<R>,
@@ -101,6 +106,8 @@ pub(crate) fn start<R: Runtime>(
     let Setup {
         fs,
         state_directory,
+        encryption_keys,
+        volumes_directory,
         projection: settings,
         runtime,
         kubelet,
@@ -108,11 +115,24 @@ pub(crate) fn start<R: Runtime>(
         clock,
         metrics,
     } = setup;
-    let store = Store::open(Arc::clone(&fs), &state_directory)?.keeping(rules.history);
+    let store =
+        Store::open(Arc::clone(&fs), &state_directory, encryption_keys)?.keeping(rules.history);
     let kept = store.reader();
+    let id = Arc::new(store.id().clone());
+    let place = Arc::new(Place {
+        id: Arc::clone(&id),
+        digest_key: store.digest_key().clone(),
+        node: settings.node.clone(),
+        volumes_directory: volumes_directory.clone(),
+    });
+    let volumes = Arc::new(Volumes::new(
+        Arc::clone(&fs),
+        kept.clone(),
+        settings.node.clone(),
+        volumes_directory,
+    ));
     let has_runtime = runtime.is_some();
     let state = Arc::new(store.state());
-    let id = Arc::new(store.id().clone());
     make_static_pod_directory(&*fs, &settings.directory, &state)?;
     let (events, event_log, writing) = events::start(
         Arc::clone(&fs),
@@ -137,6 +157,7 @@ pub(crate) fn start<R: Runtime>(
             kubelet: kubelet.clone(),
         },
         Arc::clone(&directory),
+        volumes,
         Arc::clone(&id),
         runtime.clone(),
         events.clone(),
@@ -178,6 +199,7 @@ pub(crate) fn start<R: Runtime>(
     let actor = Actor {
         store,
         directory: Arc::clone(&directory),
+        place: Arc::clone(&place),
         kept: kept.clone(),
         clock: clock.clone(),
         has_runtime,
@@ -212,7 +234,7 @@ pub(crate) fn start<R: Runtime>(
             commands,
             published,
             directory,
-            id,
+            place,
             #[cfg(test)]
             events: events.passive(),
             kept,

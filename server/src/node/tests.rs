@@ -162,6 +162,8 @@ impl Harness {
         let setup = Setup {
             fs: disk,
             state_directory: self.folder.path().join("state"),
+            encryption_keys: None,
+            volumes_directory: self.folder.path().join("volumes"),
             projection: settings,
             runtime: self.runtime.clone(),
             kubelet: self.kubelet_watch(),
@@ -247,6 +249,7 @@ fn pod_with_port(name: &str, port: u16) -> String {
 
 fn injection(bundle: &str, manifests: &[String]) -> Inject {
     let options = Options {
+        allow_secret_env: false,
         node: "node-1".parse().expect("a valid name"),
         max_pods: 64,
         max_bytes: 4 << 20,
@@ -747,7 +750,7 @@ async fn a_sandbox_of_a_copied_file_is_not_taken_as_ours() {
     };
     let mut sandboxes = [sandbox(&ours.uid), sandbox("made-up")];
     let node = "node-1".parse().expect("a valid name");
-    disown_copies(&mut sandboxes, &h.handle().id, &node);
+    disown_copies(&mut sandboxes, &h.handle().place.id, &node);
     let bundles: Vec<_> = sandboxes.iter().map(|s| s.bundle.as_deref()).collect();
     assert_eq!(bundles, [Some("web"), None]);
 }

@@ -24,6 +24,7 @@ use crate::{
     node::{PodProjection, Problem},
     runtime_cri::{Runtime, RuntimeError, Sandbox},
     store::StoreId,
+    volumes::Volumes,
 };
 
 /// How often everything is looked at, in case that a change was not noticed.
@@ -42,6 +43,7 @@ pub(super) struct Outlets {
 pub(super) struct Task<R> {
     pub(super) settings: Settings,
     pub(super) directory: Arc<Directory>,
+    pub(super) volumes: Arc<Volumes>,
     pub(super) id: Arc<StoreId>,
     pub(super) runtime: Option<R>,
     pub(super) metrics: Metrics,
@@ -75,6 +77,7 @@ impl<R: Runtime> Task<R> {
         settings: Settings,
         wave_timeout: Duration,
         directory: Arc<Directory>,
+        volumes: Arc<Volumes>,
         id: Arc<StoreId>,
         runtime: Option<R>,
         metrics: Metrics,
@@ -94,6 +97,7 @@ impl<R: Runtime> Task<R> {
             watch,
             settings,
             directory,
+            volumes,
             id,
             runtime,
             metrics,

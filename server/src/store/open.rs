@@ -10,7 +10,7 @@ use std::{
 use seedpod_manifest::BundleName;
 
 use super::{
-    HISTORY, History, Kept, Lock, LockError, Store,
+    EncryptionKeys, HISTORY, History, Kept, Lock, LockError, Store,
     record::{
         self, FORMAT, FormatError, RequestRecord, RevisionRecord, Sidecar, StoreFile, StoreId,
     },
@@ -56,7 +56,11 @@ pub(crate) enum OpenError {
 
 impl Store {
     /// Locks and reads a state directory on the real disk, and makes one where there is none.
-    pub(crate) fn open(fs: Arc<dyn FileSystem>, dir: &Path) -> Result<Self, OpenError> {
+    pub(crate) fn open(
+        fs: Arc<dyn FileSystem>,
+        dir: &Path,
+        keys: Option<EncryptionKeys>,
+    ) -> Result<Self, OpenError> {
         let io_error = |source| OpenError::Io {
             path: dir.to_owned(),
             source,
@@ -71,15 +75,17 @@ impl Store {
             }
         }
         let lock = Lock::take(dir)?;
-        Self::open_unlocked(fs, dir, Some(lock))
+        Self::open_unlocked(fs, dir, keys, Some(lock))
     }
 
     /// As [`Self::open`], for a disk that nobody else can reach.
     pub(super) fn open_unlocked(
         fs: Arc<dyn FileSystem>,
         dir: &Path,
+        keys: Option<EncryptionKeys>,
         lock: Option<Lock>,
     ) -> Result<Self, OpenError> {
+        let _ = keys;
         let bundles_dir = dir.join("bundles");
         let id = store_id(&*fs, dir, &bundles_dir)?;
         let mut bundles = BTreeMap::new();
@@ -102,6 +108,7 @@ impl Store {
             fs,
             bundles_dir,
             id,
+            digest_key: seedpod_manifest::DigestKey::new([0; 32].into()),
             requests,
             grown: bundles.keys().cloned().collect(),
             bundles,

@@ -14,7 +14,9 @@ use seedpod_manifest::{BundleName, Digest, PodKey};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Came, Draft, Origin};
-use crate::node::{Bundle, BundlePod, Change, ChangeKind, StoredWarning, Trial};
+use crate::node::{
+    Bundle, BundleObject, BundlePod, Change, ChangeKind, ObjectChange, StoredWarning, Trial,
+};
 
 /// The version of the format that is written. Each older one that was ever released is still read.
 pub(super) const FORMAT: u32 = 2;
@@ -208,6 +210,7 @@ pub(super) struct RevisionRecord {
     pub(super) removed: bool,
     pub(super) request: Option<RequestRecord>,
     pub(super) changes: Vec<Change>,
+    pub(super) object_changes: Vec<ObjectChange>,
     pub(super) warnings: Vec<StoredWarning>,
     pub(super) came: Came,
     pub(super) trial: Option<Trial>,
@@ -238,6 +241,8 @@ impl From<Draft> for RevisionRecord {
             removed,
             request,
             changes,
+            object_changes,
+            contents: _,
             warnings,
             came,
             trial,
@@ -253,6 +258,7 @@ impl From<Draft> for RevisionRecord {
             removed,
             request,
             changes,
+            object_changes,
             warnings,
             came,
             trial,
@@ -268,6 +274,16 @@ pub(super) fn unchanged(bundle: &Bundle) -> Vec<Change> {
         diff: String::new(),
     };
     bundle.pods.iter().map(change).collect()
+}
+
+/// The same of its objects.
+pub(super) fn unchanged_objects(bundle: &Bundle) -> Vec<ObjectChange> {
+    let change = |object: &BundleObject| ObjectChange {
+        object: object.summary.key.clone(),
+        kind: ChangeKind::Unchanged,
+        diff: String::new(),
+    };
+    bundle.objects.iter().map(change).collect()
 }
 
 /// The first line of each file.
@@ -477,6 +493,8 @@ impl RevisionRecord {
                 revision: pod.revision,
                 file: pod.file,
                 rendered: pod.rendered.into(),
+                source: None,
+                volumes: None,
             }
         });
         let bundle = Bundle {
@@ -486,6 +504,7 @@ impl RevisionRecord {
             create_time: file.create_time,
             update_time: file.update_time,
             pods: pods.collect(),
+            objects: Vec::new(),
         };
         let change = |change: ChangeFile| Change {
             pod: key(change.namespace, change.name),
@@ -497,6 +516,7 @@ impl RevisionRecord {
             removed: file.removed,
             request: file.request,
             changes: file.changes.into_iter().map(change).collect(),
+            object_changes: Vec::new(),
             warnings: file.warnings,
             came: Came {
                 origin: file.origin.unwrap_or(if file.removed {

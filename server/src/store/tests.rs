@@ -22,7 +22,7 @@ use crate::{
 const DIR: &str = "/state";
 
 fn open(disk: &SimDisk) -> Result<Store, OpenError> {
-    Store::open_unlocked(Arc::new(disk.clone()), Path::new(DIR), None)
+    Store::open_unlocked(Arc::new(disk.clone()), Path::new(DIR), None, None)
 }
 
 fn name(name: &str) -> BundleName {
@@ -42,6 +42,8 @@ fn pod(revision: u64, pod: &str, content: &str) -> BundlePod {
         name: pod.into(),
     };
     BundlePod {
+        volumes: None,
+        source: None,
         file: key.file_name(),
         key,
         uid: format!("uid-{revision}-{content}"),
@@ -112,6 +114,8 @@ fn draft(state: &State, step: &Step, index: usize) -> Draft {
         .map(|content| pod(revision, content, content))
         .collect();
     Draft {
+        object_changes: Vec::new(),
+        contents: seedpod_manifest::Objects::default(),
         changes: pods
             .iter()
             .map(|pod| Change {
@@ -121,6 +125,7 @@ fn draft(state: &State, step: &Step, index: usize) -> Draft {
             })
             .collect(),
         bundle: Bundle {
+            objects: Vec::new(),
             digest: bundle_digest(pods.iter().map(|pod| (&pod.key, pod.digest.as_str()))),
             name: bundle,
             revision,
@@ -481,7 +486,7 @@ fn a_state_directory_of_format_1_is_read() {
     let copy = tempfile::tempdir().expect("temporary folder");
     copy_folder(&fixture, copy.path());
     let disk = crate::fs::Disk::new(crate::metrics::Metrics::default());
-    let store = Store::open(Arc::new(disk), copy.path()).expect("open");
+    let store = Store::open(Arc::new(disk), copy.path(), None).expect("open");
     let state = store.state();
     let bundle = &state.bundles[&name("control-plane")];
     assert_eq!(bundle.revision, 2);
@@ -503,7 +508,7 @@ fn a_state_directory_of_format_2_is_read() {
     let copy = tempfile::tempdir().expect("temporary folder");
     copy_folder(&fixture, copy.path());
     let disk = crate::fs::Disk::new(crate::metrics::Metrics::default());
-    let store = Store::open(Arc::new(disk), copy.path()).expect("open");
+    let store = Store::open(Arc::new(disk), copy.path(), None).expect("open");
     let state = store.state();
     let control_plane = name("control-plane");
     assert_eq!(state.good[&control_plane], 2);
@@ -535,7 +540,7 @@ fn make_the_fixture_of_the_newest_format() {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join(format!("testdata/state-v{}", super::record::FORMAT));
     let disk = crate::fs::Disk::new(crate::metrics::Metrics::default());
-    let mut store = Store::open(Arc::new(disk), &fixture).expect("open");
+    let mut store = Store::open(Arc::new(disk), &fixture, None).expect("open");
     let steps = [
         Step::Inject("control-plane", &["one"]),
         Step::Try("control-plane", &["two"], Confirmation::Readiness),

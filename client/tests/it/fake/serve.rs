@@ -282,6 +282,16 @@ impl PodInjectionService for Service {
         .await
     }
 
+    async fn list_objects(
+        &self,
+        request: Request<v1::ListObjectsRequest>,
+    ) -> Result<Response<v1::ListObjectsResponse>, Status> {
+        self.answer("ListObjects", request, |script, message| {
+            script.list_objects.as_mut().map(|handle| handle(&message))
+        })
+        .await
+    }
+
     type WatchPodsStream = Answers<v1::WatchPodsResponse>;
 
     async fn watch_pods(

@@ -247,6 +247,7 @@ async fn a_commit_that_nobody_recorded_gets_its_event_at_the_next_start_and_only
     let gone: seedpod_manifest::BundleName = "gone".parse().expect("a valid name");
     let mut state = State::default();
     let bundle = crate::node::Bundle {
+        objects: Vec::new(),
         name: app.clone(),
         revision: 3,
         digest: String::new(),

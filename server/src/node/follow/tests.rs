@@ -82,6 +82,8 @@ fn at(state: S, attempt: u32, ended: Option<i32>, last: Option<i32>) -> PodStatu
 
 fn state(uid: &str, revision: u64) -> State {
     let pod = BundlePod {
+        volumes: None,
+        source: None,
         key: key(),
         uid: uid.to_owned(),
         digest: String::new(),
@@ -92,6 +94,7 @@ fn state(uid: &str, revision: u64) -> State {
         wave: 0,
     };
     let active = Bundle {
+        objects: Vec::new(),
         name: bundle(),
         // Another pod of the bundle has changed since this one.
         revision: revision + 1,

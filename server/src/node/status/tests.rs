@@ -29,6 +29,8 @@ fn bundle_name() -> BundleName {
 /// Bundle "app" at revision 2 with the pod default/web of the given spec.
 fn state(spec: &str) -> State {
     let pod = BundlePod {
+        volumes: None,
+        source: None,
         key: key(),
         uid: UID.to_owned(),
         digest: String::new(),
@@ -39,6 +41,7 @@ fn state(spec: &str) -> State {
         wave: 0,
     };
     let bundle = Bundle {
+        objects: Vec::new(),
         name: bundle_name(),
         revision: 2,
         digest: String::new(),

@@ -125,6 +125,8 @@ impl Scene {
     /// Demands these pods, each with its spec.
     fn demand(&self, pods: &[(&str, Value)]) {
         let pods = pods.iter().map(|(uid, spec)| BundlePod {
+            volumes: None,
+            source: None,
             key: seedpod_manifest::PodKey {
                 namespace: "default".to_owned(),
                 name: (*uid).to_owned(),
@@ -139,6 +141,7 @@ impl Scene {
         });
         let name: seedpod_manifest::BundleName = "bundle".parse().unwrap();
         let bundle = Bundle {
+            objects: Vec::new(),
             name: name.clone(),
             revision: 1,
             digest: String::new(),

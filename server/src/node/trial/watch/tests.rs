@@ -12,6 +12,8 @@ fn key(name: &str) -> PodKey {
 
 fn pod(name: &str, revision: u64) -> BundlePod {
     BundlePod {
+        volumes: None,
+        source: None,
         key: key(name),
         uid: format!("{name}-{revision}"),
         digest: String::new(),
@@ -32,6 +34,7 @@ fn state(pods: Vec<BundlePod>, confirmation: Option<Confirmation>) -> State {
     let name: BundleName = "web".parse().unwrap();
     let mut state = State::default();
     let bundle = Bundle {
+        objects: Vec::new(),
         name: name.clone(),
         revision: 2,
         digest: String::new(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use seedpod_manifest::{FieldValidation, HostPort, Options, Stamp, check, render};
+use seedpod_manifest::{FieldValidation, HostPort, Materials, Options, Stamp, check, render};
 use serde_json::Value;
 
 use super::*;
@@ -210,6 +210,7 @@ impl World {
         }
         let pods = self.wanted.iter().map(|it| self.rendered(&name, it));
         let bundle = Bundle {
+            objects: Vec::new(),
             name: name.clone(),
             revision: self.revision,
             digest: String::new(),
@@ -236,6 +237,7 @@ impl World {
             wanted.content,
         );
         let options = Options {
+            allow_secret_env: false,
             node: node(),
             max_pods: 9,
             max_bytes: 1 << 20,
@@ -248,8 +250,12 @@ impl World {
             bundle,
             revision: self.revision,
             uid: &uid,
+            digest: pod.digest(),
+            volumes: "",
         };
         BundlePod {
+            volumes: None,
+            source: None,
             key: pod.key().clone(),
             digest: pod.digest().to_string(),
             // As in life, what brought a content does not change with it.
@@ -261,6 +267,7 @@ impl World {
                     revision: u64::from(wanted.content),
                     ..stamp
                 },
+                &Materials::default(),
             )
             .into(),
             host_ports: pod.host_ports().to_vec(),
