@@ -8,6 +8,7 @@ mod documents;
 mod env;
 mod metadata;
 mod names;
+mod objects;
 pub(crate) mod ports;
 mod probes;
 mod references;
@@ -18,14 +19,17 @@ mod set;
 mod spec;
 mod volumes;
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, map::Entry};
 
 use self::{
-    documents::Item,
+    documents::{Item, ItemKind},
+    references::Scope,
     report::{Findings, Report, position},
 };
 use crate::{
-    Checked, FieldValidation, Options, Pod, Position, Reason, Violation,
+    Checked, FieldValidation, ObjectKey, Objects, Options, Pod, Position, Reason, Violation,
     decode::{
         self, Budget, Outcome,
         tree::{Kind, Node},
@@ -93,11 +97,16 @@ pub(crate) fn check<S: AsRef<str>>(
             "the bundle has no pod: send at least one, or remove the bundle".to_owned();
         return Err(vec![of_bundle(Reason::NoPods, description)]);
     }
+    let (items, objects): (Vec<_>, Vec<_>) = items
+        .into_iter()
+        .partition(|item| item.kind == ItemKind::Pod);
+    let (objects, faulty) = objects::check(&mut findings, objects, options);
     let pods: Vec<(Pod, &Node)> = items
         .into_iter()
         .filter_map(|item| {
             let node = item.node;
-            Some((check_pod(&mut findings, item, options)?, node))
+            let pod = check_pod(&mut findings, item, options, &objects, &faulty)?;
+            Some((pod, node))
         })
         .collect();
     set::check(&mut findings, &pods);
@@ -108,7 +117,7 @@ pub(crate) fn check<S: AsRef<str>>(
     pods.sort_by(|a, b| a.key().cmp(b.key()));
     Ok(Checked {
         pods,
-        objects: crate::Objects::default(),
+        objects,
         warnings: findings.into_parts().1,
     })
 }
@@ -176,11 +185,18 @@ fn report_outcome(findings: &mut Findings, manifest: usize, outcome: &Outcome) {
 }
 
 /// Checks one pod; `None` when a wrong type or a refused name leaves nothing to go on with.
-fn check_pod(findings: &mut Findings, item: Item<'_>, options: &Options) -> Option<Pod> {
+fn check_pod(
+    findings: &mut Findings,
+    item: Item<'_>,
+    options: &Options,
+    objects: &Objects,
+    faulty: &BTreeSet<ObjectKey>,
+) -> Option<Pod> {
     let Item {
         manifest,
         origin,
         node,
+        kind: _,
     } = item;
     let report = &mut Report {
         manifest,
@@ -222,8 +238,15 @@ fn check_pod(findings: &mut Findings, item: Item<'_>, options: &Options) -> Opti
     }
     let pod = typed.pod?;
     metadata::check(report, &pod.metadata, &options.node);
-    spec::check(report, &pod.spec.unwrap_or_default(), &options.node);
     canonicalise(&mut value);
+    let scope = Scope {
+        node: &options.node,
+        objects,
+        faulty,
+        namespace: value["metadata"]["namespace"].as_str().unwrap_or_default(),
+        allow_secret_env: options.allow_secret_env,
+    };
+    spec::check(report, &pod.spec.unwrap_or_default(), &scope);
     let position = report.position();
     let pod = Pod::from_canonical(value, std::mem::take(&mut report.prefix), Some(position))?;
     check_size(findings, &pod);

@@ -2,16 +2,25 @@
 
 use super::report::{Findings, Report};
 use crate::{
-    FieldValidation, Reason,
+    FieldValidation, ObjectKind, Reason,
     decode::tree::{Kind, Node},
     field::{Path, shorten},
 };
 
-/// A pod as it stands in a manifest.
+/// A pod, Secret or ConfigMap as it stands in a manifest.
 pub(crate) struct Item<'n> {
     pub(crate) manifest: usize,
     pub(crate) origin: String,
     pub(crate) node: &'n Node,
+    pub(crate) kind: ItemKind,
+}
+
+/// What an item is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ItemKind {
+    Pod,
+    #[expect(dead_code, reason = "until documents are taken as such")]
+    Object(ObjectKind),
 }
 
 /// Finds the pods of a document, also in lists.
@@ -29,6 +38,7 @@ pub(crate) fn expand<'n>(
             manifest,
             origin,
             node,
+            kind: ItemKind::Pod,
         },
         None,
         validation,
@@ -87,6 +97,7 @@ fn expand_as<'n>(
                     manifest: item.manifest,
                     origin,
                     node,
+                    kind: ItemKind::Pod,
                 };
                 expand_as(findings, nested, item_kind, validation, items);
             }

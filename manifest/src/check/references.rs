@@ -3,10 +3,26 @@
 //! The kubelet looks at each of these since Kubernetes 1.34 and refuses the whole pod. Before, it ran such a pod and let it
 //! wait for an API server.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::{Container, PodSpec, Volume, VolumeProjection};
 
 use super::report::Report;
-use crate::{Reason, field::Path};
+use crate::{NodeName, ObjectKey, Objects, Reason, field::Path};
+
+/// What a pod may refer to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scope<'a> {
+    pub(crate) node: &'a NodeName,
+    /// The objects of the bundle that are right.
+    pub(crate) objects: &'a Objects,
+    /// Those that have faults of their own: that a key is not found there tells nothing.
+    pub(crate) faulty: &'a BTreeSet<ObjectKey>,
+    /// The namespace of the pod, and so of what it refers to.
+    pub(crate) namespace: &'a str,
+    /// Whether variables may take their values from Secrets.
+    pub(crate) allow_secret_env: bool,
+}
 
 const FILES: &str = "put the files on the node and mount them with a hostPath volume";
 
@@ -17,7 +33,13 @@ fn refuse(report: &mut Report<'_>, path: &Path<'_>, what: &str, remedy: &str) {
 }
 
 /// Checks the pod, but for its containers.
-pub(crate) fn check_pod(report: &mut Report<'_>, path: &Path<'_>, spec: &PodSpec) {
+pub(crate) fn check_pod(
+    report: &mut Report<'_>,
+    path: &Path<'_>,
+    spec: &PodSpec,
+    scope: &Scope<'_>,
+) {
+    let _ = scope;
     let remedy = "remove it and give the pod's client a kubeconfig by a hostPath volume";
     for (field, name) in [
         ("serviceAccountName", &spec.service_account_name),
@@ -193,7 +215,13 @@ fn check_projection(report: &mut Report<'_>, path: &Path<'_>, source: &VolumePro
 }
 
 /// Checks one container.
-pub(crate) fn check_container(report: &mut Report<'_>, path: &Path<'_>, container: &Container) {
+pub(crate) fn check_container(
+    report: &mut Report<'_>,
+    path: &Path<'_>,
+    container: &Container,
+    scope: &Scope<'_>,
+) {
+    let _ = scope;
     let literal = "write the value into `value`, or mount a file with a hostPath volume";
     let list = path.key("env");
     for (index, variable) in container.env.iter().flatten().enumerate() {

@@ -10,7 +10,7 @@ use super::{
         dns_label, dns_subdomain, in_range, ip_address, is_label_value, is_qualified_name, one_of,
         one_of_strictly, required,
     },
-    references,
+    references::{self, Scope},
     report::Report,
     resources, security, volumes,
 };
@@ -20,12 +20,13 @@ use crate::{NodeName, Reason, field::Path, name::is_dns_subdomain};
 const DEFAULT_GRACE_PERIOD: i64 = 30;
 
 /// Checks the spec of a static pod on this node.
-pub(crate) fn check(report: &mut Report<'_>, spec: &PodSpec, node: &NodeName) {
+pub(crate) fn check(report: &mut Report<'_>, spec: &PodSpec, scope: &Scope<'_>) {
+    let node = scope.node;
     let root = Path::ROOT;
     let path = &root.key("spec");
-    references::check_pod(report, path, spec);
+    references::check_pod(report, path, spec, scope);
     let volume_names = volumes::check(report, path, spec);
-    containers::check(report, path, spec, &volume_names);
+    containers::check(report, path, spec, &volume_names, scope);
     security::check_pod(report, path, spec);
     if let Some(overhead) = &spec.overhead {
         resources::check_list(report, &path.key("overhead"), overhead);

@@ -19,7 +19,7 @@ use crate::{
     probe::ReadinessWatch,
     projection::{Directory, ProjectionView},
     runtime_cri::{Observation, ObservationWatch},
-    store::{Reader, StoreId},
+    store::Reader,
 };
 
 /// How long a client should wait when the queue is full: a few commits take less.
