@@ -6,5 +6,14 @@
 
 mod api;
 mod compare;
+mod escape;
 mod every;
+mod kills;
 mod listing;
+mod mirror;
+mod parts;
+mod privacy;
+mod reboot;
+mod rotation;
+mod search;
+mod update;

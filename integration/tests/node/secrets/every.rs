@@ -1,5 +1,8 @@
 //! One pod that has every kind of reference to a Secret and to a ConfigMap, and the objects that it refers to.
 
+use std::fs;
+use std::path::Path;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use seedpod_integration::images;
@@ -84,7 +87,7 @@ pub(super) fn objects() -> Vec<Value> {
                     "OVERRIDDEN": "by the ConfigMap",
                     "2nd": "a digit",
                 },
-                "binaryData": {"logo.bin": base64(binary()), "none.bin": ""},
+                "binaryData": {"logo.bin": base64(binary())},
             }),
         ),
         object("ConfigMap", "nothing", json!({})),
@@ -225,4 +228,81 @@ pub(super) fn pod(name: &str, security: &Value) -> Value {
         pod["spec"]["securityContext"] = security.clone();
     }
     pod
+}
+
+/// A folder for `seedpod inject FOLDER` that gives the same objects: plain files and literals, and a `seedpod.yaml`.
+pub(super) fn write_folder(folder: &Path, bundle: &str, pod: &Value) {
+    let write = |name: &str, content: &[u8]| {
+        let file = folder.join(name);
+        fs::create_dir_all(file.parent().expect("a parent")).expect("make a folder");
+        fs::write(&file, content).expect("write a file");
+    };
+    write(
+        "pod.yaml",
+        serde_saphyr::to_string(pod).expect("YAML").as_bytes(),
+    );
+    let mut generators = [vec![], vec![]];
+    for object in objects() {
+        let name = object["metadata"]["name"].as_str().expect("a name");
+        let is_secret = object["kind"] == "Secret";
+        if name == "nothing" {
+            write("nothing.yaml", object.to_string().as_bytes());
+            continue;
+        }
+        let (mut files, mut literals) = (vec![], vec![]);
+        let mut take = |key: &str, content: Vec<u8>| match String::from_utf8(content) {
+            // Names in upper case become literals, the others files: half of them under another name than the key.
+            Ok(text) if key.chars().all(|it| it.is_ascii_uppercase()) => {
+                literals.push(format!("{key}={text}"));
+            }
+            content => {
+                let content =
+                    content.map_or_else(std::string::FromUtf8Error::into_bytes, String::into_bytes);
+                if files.len() % 2 == 0 {
+                    write(&format!("{name}/{key}"), &content);
+                    files.push(format!("{name}/{key}"));
+                } else {
+                    write(&format!("{name}/file-{}", files.len()), &content);
+                    files.push(format!("{key}={name}/file-{}", files.len()));
+                }
+            }
+        };
+        let strings = if is_secret { "stringData" } else { "data" };
+        let bytes = if is_secret { "data" } else { "binaryData" };
+        for (key, value) in object[strings].as_object().into_iter().flatten() {
+            take(key, value.as_str().expect("text").as_bytes().to_vec());
+        }
+        for (key, value) in object[bytes].as_object().into_iter().flatten() {
+            if object[strings].get(key).is_none() {
+                take(
+                    key,
+                    STANDARD
+                        .decode(value.as_str().expect("text"))
+                        .expect("base64"),
+                );
+            }
+        }
+        let mut generator = json!({"name": name, "files": files, "literals": literals});
+        if let Some(kind) = object.get("type") {
+            generator["type"] = kind.clone();
+        }
+        if let Some(immutable) = object.get("immutable") {
+            generator["options"] = json!({"immutable": immutable});
+        }
+        generators[usize::from(!is_secret)].push(generator);
+    }
+    let [secrets, maps] = generators;
+    let list = json!({
+        "apiVersion": "seedpod.dev/v1alpha1",
+        "kind": "BundleFolder",
+        "bundle": bundle,
+        "namespace": "default",
+        "resources": ["pod.yaml", "nothing.yaml"],
+        "secretGenerator": secrets,
+        "configMapGenerator": maps,
+    });
+    write(
+        "seedpod.yaml",
+        serde_saphyr::to_string(&list).expect("YAML").as_bytes(),
+    );
 }

@@ -1,6 +1,6 @@
 //! What a container finds of its volumes and variables, told by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::pods::STAY;
 
@@ -24,7 +24,8 @@ pub(super) fn init_script() -> String {
 const LIST: &str = r#"
 export LC_ALL=C
 for mount in /v/*; do
-  echo "mount $mount $(awk -v m="$mount" '$2 == m {split($4, o, ","); print o[1]}' /proc/mounts)"
+  links=$(find "$mount" -type l | wc -l)
+  echo "mount $mount $links $(awk -v m="$mount" '$2 == m {split($4, o, ","); print o[1]}' /proc/mounts)"
   find -L "$mount" | sort | while read -r path; do
     case ${path#"$mount"} in /..*) continue ;; esac
     case $path in "$mount") kind=root ;; *) kind=in ;; esac
@@ -43,11 +44,11 @@ echo '-- end'
 "#;
 
 /// One line of a listing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     /// "regular file", "directory", …
     pub(super) kind: String,
-    /// The permissions in octal digits.
+    /// The permissions.
     pub(super) mode: u32,
     /// The owner and the group.
     pub(super) owner: (u32, u32),
@@ -59,7 +60,7 @@ pub(super) struct Entry {
 /// All that a container found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Listing {
-    /// Whether each volume is mounted read-only.
+    /// How many symbolic links are below each mount, and whether it is read-only: `0 ro`.
     pub(super) mounts: BTreeMap<String, String>,
     /// The volumes' own folders, or, of a `subPath`, files.
     pub(super) roots: BTreeMap<String, Entry>,
@@ -88,9 +89,46 @@ impl Listing {
         }
         listing
     }
+
+    /// What is in one listing and not, or otherwise, in the other, as lines for people.
+    pub(super) fn differences(&self, other: &Self) -> Vec<String> {
+        let (ours, others) = (self.lines(), other.lines());
+        let only = |sign: char, of: &BTreeSet<String>, not_of: &BTreeSet<String>| {
+            let lines = of.difference(not_of).map(|line| format!("{sign}{line}"));
+            lines.collect::<Vec<_>>()
+        };
+        [only('-', &ours, &others), only('+', &others, &ours)].concat()
+    }
+
+    fn lines(&self) -> BTreeSet<String> {
+        let mounts = self.mounts.iter().map(|it| format!("mount {it:?}"));
+        let roots = self.roots.iter().map(|it| format!("root {it:?}"));
+        let entries = self.entries.iter().map(|it| format!("in {it:?}"));
+        let variables = self.variables.iter().map(|it| format!("env {it:?}"));
+        let all = mounts.chain(roots).chain(entries).chain(variables);
+        all.collect()
+    }
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (user, group) = self.owner;
+        write!(f, "{} {:04o} {user}:{group}", self.kind, self.mode)?;
+        let content = self.content.as_deref().unwrap_or("-");
+        let writable = if self.writable {
+            "writable"
+        } else {
+            "read-only"
+        };
+        write!(f, " {content} {writable}")
+    }
 }
 
 impl Entry {
+    pub(super) fn is_folder(&self) -> bool {
+        self.kind == "directory"
+    }
+
     fn parse(text: &str) -> Self {
         let words: Vec<&str> = text.split('|').collect();
         let [kind, mode, user, group, content @ .., writable] = &words[..] else {
