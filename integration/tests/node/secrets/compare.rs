@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::OnceLock;
 
+use seedpod_client::BundlePod;
 use seedpod_integration::wait_for;
 use serde_json::{Value, json};
 
@@ -55,7 +56,7 @@ fn of_api_server() -> &'static BTreeMap<(&'static str, &'static str), Listing> {
 
 /// All that differs, and is described in docs/secrets.md: what a pod of Seedpod's must find where the kube-apiserver's
 /// pod found this.
-fn documented(mut listing: Listing) -> Listing {
+fn documented(mut listing: Listing, pod: &BundlePod, node: &str) -> Listing {
     // The kubelet changes a volume's files at one stroke by its links; nothing is changed under a pod here.
     for mount in listing.mounts.values_mut() {
         let flags = mount.split_once(' ').expect("links and flags").1;
@@ -70,6 +71,12 @@ fn documented(mut listing: Listing) -> Listing {
         .filter(|it| it.is_folder() && it.mode & 0o777 == 0o777);
     for folder in folders {
         folder.mode = folder.mode & 0o2000 | 0o755;
+    }
+    // A static pod has the node's name behind its own, and the uid that it was given.
+    let name = format!("{}-{node}", pod.name);
+    for (file, content) in [("name", &name), ("uid", &pod.uid)] {
+        let file = listing.entries.get_mut(&format!("/v/together/pod/{file}"));
+        file.expect("the pod was told who it is").has(content);
     }
     listing
 }
@@ -87,11 +94,15 @@ fn listing(scene: &Scene<'_>, pod: &str, container: &str) -> Listing {
 
 /// Holds a pod of the scene against the kube-apiserver's one.
 fn is_as_the_api_servers(scene: &Scene<'_>, pod: &str, variant: &str) {
+    let bundle = scene.bundle("bundle").expect("the bundle");
+    let name = scene.name(pod);
+    let of_bundle = bundle.pods.iter().find(|it| it.name == name);
+    let of_bundle = of_bundle.expect("the pod is in the bundle");
     for ((of, container), theirs) in of_api_server() {
         if *of != variant {
             continue;
         }
-        let wanted = documented(theirs.clone());
+        let wanted = documented(theirs.clone(), of_bundle, &scene.node.name());
         // A listing that lists nothing would be equal, too.
         assert!(wanted.entries.len() > 60 && wanted.variables.len() > 40);
         assert!(theirs.mounts.values().any(|it| it != "0 ro"));

@@ -127,6 +127,11 @@ fn volumes() -> Value {
                 {"path": "note", "fieldRef": {"fieldPath": "metadata.annotations['example.com/note']"}, "mode": 0o604},
                 {"path": "pod/app", "fieldRef": {"fieldPath": "metadata.labels['app']"}},
                 {"path": "pod/namespace", "fieldRef": {"fieldPath": "metadata.namespace"}},
+                {"path": "pod/name", "fieldRef": {"fieldPath": "metadata.name"}},
+                {"path": "pod/uid", "fieldRef": {"fieldPath": "metadata.uid"}},
+                {"path": "cpu", "resourceFieldRef":
+                    {"containerName": "main", "resource": "limits.cpu", "divisor": "1m"}},
+                {"path": "memory", "resourceFieldRef": {"containerName": "main", "resource": "requests.memory"}},
             ]}},
             {"secret": {"name": "missing", "optional": true}},
             {"configMap": {"name": "settings", "optional": true, "items": [{"key": "missing", "path": "missing"}]}},
@@ -203,6 +208,7 @@ pub(super) fn pod(name: &str, security: &Value) -> Value {
             "env": variables(),
             "envFrom": sources(),
             "volumeMounts": mounts(),
+            "resources": {"limits": {"cpu": "1500m", "memory": "64Mi"}, "requests": {"memory": "33M"}},
         })
     };
     let mut pod = json!({

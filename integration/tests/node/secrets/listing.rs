@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sha2::{Digest, Sha256};
+
 use crate::pods::STAY;
 
 /// The last line of a listing.
@@ -125,6 +127,13 @@ impl std::fmt::Debug for Entry {
 }
 
 impl Entry {
+    /// Changes what is expected of a file's content.
+    pub(super) fn has(&mut self, content: &str) {
+        let sum = Sha256::digest(content);
+        let digits = sum.iter().map(|byte| format!("{byte:02x}"));
+        self.content = Some(digits.collect());
+    }
+
     pub(super) fn is_folder(&self) -> bool {
         self.kind == "directory"
     }
