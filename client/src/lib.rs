@@ -76,7 +76,8 @@
 //! # Features
 //!
 //! `cli` (default) builds the tool `seedpod`; a program that uses the SDK alone turns the default features off.
-//! `serde` derives `serde::Serialize` for the answers.
+//! `serde` derives `serde::Serialize` for the answers. `folder` reads folders with a `seedpod.yaml`, in which plain files
+//! become Secrets and ConfigMaps.
 
 #![warn(missing_docs)]
 
@@ -84,6 +85,8 @@ mod client;
 mod connect;
 mod endpoint;
 mod error;
+#[cfg(feature = "folder")]
+mod folder;
 mod inject;
 mod options;
 mod remove;
@@ -96,6 +99,8 @@ mod wait;
 pub use client::Client;
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{Error, FieldViolation, ServerError};
+#[cfg(feature = "folder")]
+pub use folder::{Folder, FolderError, FolderManifest};
 pub use inject::{FieldValidation, InjectPods};
 pub use options::Options;
 pub use remove::RemoveBundle;
@@ -106,7 +111,8 @@ pub use tonic::Code;
 pub use types::{
     Bundle, BundlePod, BundleState, BundleStatus, Change, ChangeType, Container, ContainerState,
     Event, EventType, Injected, Kubelet, KubeletState, KubeletSync, Limits, LogLine, LogStream,
-    Node, Origin, Pod, PodReference, PodState, Problem, Revision, RolledBack, Runtime,
-    RuntimeState, Termination, Trial, TrialConfirmation, TrialState, TrialStatus, Warning,
+    Node, Object, ObjectChange, ObjectKey, ObjectKind, Objects, Origin, Pod, PodReference,
+    PodState, Problem, Revision, RolledBack, Runtime, RuntimeState, Termination, Trial,
+    TrialConfirmation, TrialState, TrialStatus, Warning,
 };
 pub use wait::{Wait, WaitError};

@@ -39,7 +39,7 @@ fn usage_errors_exit_with_2() {
         &["inject", "web"],
         &["inject", "web", "-f", "/nonexistent.yaml"],
         &["inject", "web", "-f", "x", "--dry-run", "--wait"],
-        &["get", "secrets"],
+        &["get", "services"],
         &["get", "pods", "--endpoint", "http://node-1"],
         &["get", "pods", "--endpoint", "https://node-1:10290"],
         &[
