@@ -218,7 +218,7 @@ impl Entry {
         }
         Ok(Self {
             name: Some(name),
-            secret: Some(Secret(Zeroizing::new(STANDARD.encode(&*bytes)))),
+            secret: Some(Secret(Zeroizing::new(STANDARD.encode(bytes.as_slice())))),
             identity: None,
         })
     }

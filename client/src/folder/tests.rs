@@ -1,3 +1,8 @@
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests write their own scratch files"
+)]
+
 use std::fs;
 
 use serde_json::{Value, json};
@@ -15,7 +20,7 @@ struct Scene(TempDir);
 impl Scene {
     fn new(seedpod: &str) -> Self {
         let scene = Self(tempfile::tempdir().expect("a scratch folder"));
-        scene.with("seedpod.yaml", &format!("{HEAD}{seedpod}"))
+        scene.with("seedpod.yaml", format!("{HEAD}{seedpod}"))
     }
 
     fn with(self, path: &str, content: impl AsRef<[u8]>) -> Self {
