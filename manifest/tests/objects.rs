@@ -169,6 +169,10 @@ fn what_means_the_same_is_the_same() {
     let labels =
         secret("data: {k: dg==}\n").replace("name: a", "name: a, labels: {}, annotations: ");
     assert_eq!(only(&labels).encode(), plain.encode());
+    // As an API server reads it.
+    let null = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: a\n  labels:\n    app:\n";
+    let null = only(null);
+    assert_eq!(shown(&null)["metadata"]["labels"], json!({"app": ""}));
     let immutable = only(&secret("data: {k: dg==}\nimmutable: true\n"));
     assert_ne!(immutable.encode(), plain.encode());
     let config = only(&config_map("data: {k: v}\n"));

@@ -349,6 +349,13 @@ fn hostile_texts_get_an_answer_soon() {
             "apiVersion: v1\nkind: Pod\nmetadata: {{name: a}}\nspec: {{containers: [{}]}}\n",
             repeated("1, ")
         ),
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: a}}\ndata: {{{}}}\n",
+            (0..15_000)
+                .map(|n| format!("k{n}: 1, a/{n}: b, "))
+                .collect::<String>()
+        ),
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\ndata: {k: 1}\n---\n".repeat(1000),
         nested_anchors,
         growing_aliases,
         format!("a: &a {long}\nb: [{}]\n", "*a, ".repeat(10_000)),

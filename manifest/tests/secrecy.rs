@@ -44,6 +44,8 @@ fn nothing_tells_what_a_secret_holds() {
         "stringData: {k: [MARKER]}\n",
         "stringData: {k: {MARKER: a}}\n",
         "stringData: {k: {a: MARKER}}\n",
+        "stringData: {k: {MARKER: a, MARKER: b}}\n",
+        "stringData: {k: {a: {on: MARKER}}}\n",
         "stringData: {a/b: MARKER}\n",
         "stringData: {k:MARKER}\n",
         "stringData: {k=MARKER}\n",
