@@ -61,6 +61,12 @@
 //! connection breaks or the daemon restarts, they resume where they were, within the pauses of
 //! [`Options::retry`]; after that they end with the error. No deadline holds for them.
 //!
+//! # Secrets
+//!
+//! Secrets and ConfigMaps are manifests beside the pods that use them. [`Client::list_objects`] tells their names, keys and
+//! digests; only [`Client::get_revision_with_secrets`] gives values, to admins. No `Debug` and no [`Error`] here shows a
+//! manifest. With the feature `folder`, `Folder::read` makes them from plain files, by the rules of a `seedpod.yaml`.
+//!
 //! # Trials
 //!
 //! A revision that is injected with [`InjectPods::trial`] is undone by the node itself unless it becomes ready, or is

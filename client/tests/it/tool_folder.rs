@@ -53,12 +53,16 @@ fn fake() -> Fake {
 #[test]
 fn a_folder_is_injected_into_the_bundle_that_it_names() {
     let (fake, scene) = (fake(), Scene::new());
-    let assert = ask(&fake, &["inject", &scene.path()]).success();
-    let printed = stdout(&assert) + &stderr(&assert);
-    assert!(
-        MARKERS.iter().all(|marker| !printed.contains(marker)),
-        "{printed}"
-    );
+    for more in [&["--dry-run"] as &[&str], &["-o", "json"], &[]] {
+        let path = scene.path();
+        let args = [&["inject", &path], more].concat();
+        let assert = ask(&fake, &args).success();
+        let printed = stdout(&assert) + &stderr(&assert);
+        assert!(
+            MARKERS.iter().all(|marker| !printed.contains(marker)),
+            "{printed}"
+        );
+    }
     let sent = fake.script().injected.pop().expect("a request");
     assert_eq!(sent.bundle, "web");
     assert!(!sent.allow_secret_env);
