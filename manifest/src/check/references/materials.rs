@@ -132,19 +132,16 @@ fn no_key(object: &Object, key: &str, binary: bool) -> String {
     let mut keys: Vec<_> = object.data.keys().map(|key| shorten(key)).collect();
     let more = keys.len().saturating_sub(MAX_LISTED);
     keys.truncate(MAX_LISTED);
-    let mut there = if keys.is_empty() {
-        "nothing".to_owned()
-    } else {
-        keys.join(", ")
+    let there = match (keys.as_slice(), more) {
+        ([], _) => "and no other".to_owned(),
+        (keys, 0) => format!("only {}", keys.join(", ")),
+        (keys, more) => format!("only {} and {more} more", keys.join(", ")),
     };
-    if more > 0 {
-        there.push_str(&format!(" and {more} more"));
-    }
     let hint = nearest_name(key, object.data.keys().map(String::as_str))
         .map(|near| format!("; did you mean \"{}\"?", shorten(near)))
         .unwrap_or_default();
     format!(
-        "{kind} \"{name}\" has no key \"{key_text}\" but {there}: correct it, or set optional: true{hint}"
+        "{kind} \"{name}\" has no key \"{key_text}\", {there}: correct it, or set optional: true{hint}"
     )
 }
 
