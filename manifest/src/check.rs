@@ -51,13 +51,16 @@ const MAX_INDENT_FACTOR: usize = 2 * 66 + 2;
 /// The most Secrets and ConfigMaps of one bundle.
 const MAX_OBJECTS: usize = 1000;
 
-/// What was read. Its texts may be values of Secrets: they are wiped in the end.
+/// What was read. What is no pod may hold values of Secrets, which are wiped in the end; a pod lives on as it is.
 struct Wiped(Vec<Outcome>);
 
 impl Drop for Wiped {
     fn drop(&mut self) {
         for outcome in &mut self.0 {
-            outcome.documents.iter_mut().for_each(Node::wipe);
+            let documents = outcome.documents.iter_mut();
+            documents
+                .filter(|it| it.get("kind").and_then(Node::text) != Some("Pod"))
+                .for_each(Node::wipe);
         }
     }
 }
