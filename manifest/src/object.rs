@@ -1,7 +1,8 @@
 //! Secrets and ConfigMaps: what pods take data from.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -179,14 +180,70 @@ impl Object {
 
     /// The whole object for the disk: the same bytes for the same content, wiped when dropped.
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let mut bytes = Zeroizing::new(Vec::new());
-        bytes.extend(self.head.to_string().into_bytes());
+        let data = self.data.iter().map(|(name, datum)| {
+            let stored = StoredDatum {
+                value: Zeroizing::new(BASE64.encode(&*datum.bytes)),
+                binary: datum.binary,
+            };
+            (name.as_str(), stored)
+        });
+        let stored = Stored {
+            head: Cow::Borrowed(&self.head),
+            data: data.collect(),
+        };
+        // Room for all of it: a vector that grows leaves pieces behind.
+        let values: usize = stored.data.values().map(|datum| datum.value.len()).sum();
+        let names: usize = stored.data.keys().map(|name| name.len() + 64).sum();
+        let room = values + names + self.head.to_string().len() + 64;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+        // Maps with string keys and strings: this cannot fail.
+        let _ = serde_json::to_writer(&mut *bytes, &stored);
         bytes
     }
 
     /// The inverse of [`Object::encode`]. `None` when the bytes are not an object's.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let _ = bytes;
-        None
+        let Stored { head, data } = serde_json::from_slice(bytes).ok()?;
+        let head = head.into_owned();
+        let kind = match head["kind"].as_str()? {
+            "Secret" => ObjectKind::Secret,
+            "ConfigMap" => ObjectKind::ConfigMap,
+            _ => return None,
+        };
+        let text = |name: &str| Some(head["metadata"][name].as_str()?.to_owned());
+        let key = ObjectKey {
+            kind,
+            namespace: text("namespace")?,
+            name: text("name")?,
+        };
+        let datum = |(name, stored): (&str, StoredDatum)| {
+            let bytes = Zeroizing::new(BASE64.decode(&*stored.value).ok()?);
+            let binary = stored.binary;
+            Some((name.to_owned(), Datum { bytes, binary }))
+        };
+        Some(Self {
+            key,
+            data: data.into_iter().map(datum).collect::<Option<_>>()?,
+            head,
+            origin: String::new(),
+            position: None,
+        })
     }
+}
+
+/// An object on the disk.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored<'a> {
+    head: Cow<'a, Value>,
+    #[serde(borrow)]
+    data: BTreeMap<&'a str, StoredDatum>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredDatum {
+    /// Base64.
+    value: Zeroizing<String>,
+    binary: bool,
 }
