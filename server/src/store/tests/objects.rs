@@ -14,6 +14,9 @@ use crate::{
 /// A Secret and its one value.
 pub(super) type Given = (&'static str, &'static str);
 
+/// What a pod was rendered from.
+pub(super) const SOURCE: &str = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"pod","namespace":"kube-system","annotations":{"seedpod.dev/wave":"3"}},"spec":{"containers":[{"image":"i","name":"c","ports":[{"containerPort":80,"hostPort":8080}]}]}}"#;
+
 /// The Secret `default/<name>` with this value.
 pub(super) fn secret(name: &str, value: &str) -> Object {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -122,9 +125,8 @@ fn what_a_revision_says_of_its_objects_is_there_after_a_restart() {
     let mut store = open(&disk, None).expect("open");
     let objects = [secret("one", "1"), secret("two", "2")];
     let mut draft = draft_of(&store, "a", &objects, &objects, 0);
-    let source = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"pod","namespace":"kube-system","annotations":{"seedpod.dev/wave":"3"}},"spec":{"containers":[{"image":"i","name":"c","ports":[{"containerPort":80,"hostPort":8080}]}]}}"#;
-    let pod = seedpod_manifest::Pod::from_source(source).expect("a pod");
-    draft.bundle.pods[0].source = Some(source.into());
+    let pod = seedpod_manifest::Pod::from_source(SOURCE).expect("a pod");
+    draft.bundle.pods[0].source = Some(SOURCE.into());
     draft.bundle.pods[0].volumes = Some(Path::new("/run/seedpod/volumes/uid").into());
     draft.bundle.pods[0].host_ports = pod.host_ports().to_vec();
     draft.bundle.pods[0].wave = 3;
