@@ -1,0 +1,3 @@
+use super::*;
+#[test]
+fn placeholder() { assert!(Name::new("a").is_ok()); }
