@@ -186,13 +186,21 @@ impl Volumes {
     /// symbolic link into its place.
     fn open_or_make(&self, path: &Path) -> Result<Box<dyn Dir>, PutError> {
         let opened = match self.fs.open_dir(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self
-                .fs
-                .make_dir(path, Access::PRIVATE.mode)
-                .and_then(|()| self.fs.open_dir(path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.make(path),
             opened => opened,
         };
         check(path, opened)
+    }
+
+    fn make(&self, path: &Path) -> io::Result<Box<dyn Dir>> {
+        self.fs.make_dir(path, Access::PRIVATE.mode)?;
+        let dir = self.fs.open_dir(path)?;
+        if !dir.is_in_memory()?
+            && let Some(parent) = path.parent()
+        {
+            self.fs.sync_dir(parent)?;
+        }
+        Ok(dir)
     }
 
     /// As [`Self::open_or_make`]; `None` when it is not there.

@@ -60,6 +60,7 @@ async fn run(volumes: Arc<Volumes>, kept: Reader, inlets: Inlets) {
     } = inlets;
     let mut projected = volumes.projected.subscribe();
     let mut has_observation = true;
+    let kept = move |state: &State| kept_uids(&kept, state);
     let mut collector = Collector::new(volumes, kept, state.clone(), observation.clone());
     let mut look = LOOK.0;
     loop {
@@ -109,20 +110,22 @@ struct Surplus {
     told: bool,
 }
 
-#[derive(Debug)]
 pub(super) struct Collector {
     volumes: Arc<Volumes>,
-    kept: Reader,
+    /// Reads the uids in all revisions that are kept.
+    kept: Box<ReadKept>,
     state: watch::Receiver<Arc<State>>,
     observation: ObservationWatch,
     /// The configured folder, and those that pods had before the configuration was changed.
     directories: BTreeSet<PathBuf>,
     surplus: BTreeMap<String, Surplus>,
     /// Without a runtime: the uids in all revisions that are kept, and the state in which they were read.
-    pub(super) kept_uids: Option<(Arc<State>, HashSet<String>)>,
+    kept_uids: Option<(Arc<State>, HashSet<String>)>,
     /// What was told already: names that are none of ours, and folders that can't be read.
     told: BTreeSet<PathBuf>,
 }
+
+type ReadKept = dyn Fn(&State) -> Result<HashSet<String>, OpenError> + Send;
 
 /// What is known when one folder is looked at.
 struct Facts {
@@ -135,14 +138,14 @@ struct Facts {
 impl Collector {
     pub(super) fn new(
         volumes: Arc<Volumes>,
-        kept: Reader,
+        kept: impl Fn(&State) -> Result<HashSet<String>, OpenError> + Send + 'static,
         state: watch::Receiver<Arc<State>>,
         observation: ObservationWatch,
     ) -> Self {
         let directories = BTreeSet::from([volumes.directory.clone()]);
         Self {
             volumes,
-            kept,
+            kept: Box::new(kept),
             state,
             observation,
             directories,
@@ -280,7 +283,7 @@ impl Collector {
         if matches!(&self.kept_uids, Some((read, _)) if Arc::ptr_eq(read, state)) {
             return;
         }
-        self.kept_uids = match kept_uids(&self.kept, state) {
+        self.kept_uids = match (self.kept)(state) {
             Ok(uids) => Some((Arc::clone(state), uids)),
             Err(error) => {
                 tracing::warn!(error = chain(&error), "cannot tell which volumes are still needed");

@@ -1,8 +1,6 @@
 //! What is removed, and above all what is not.
 
-use std::collections::BTreeSet;
-
-use seedpod_manifest::BundleName;
+use std::collections::{BTreeSet, HashSet};
 
 use super::*;
 use crate::{
@@ -25,16 +23,12 @@ pub(super) struct Played {
 impl Played {
     /// Nothing is demanded, and nothing runs.
     pub(super) fn new(volumes: Arc<Volumes>) -> Self {
-        let store = SimDisk::new(Path::new("/state"));
-        let store = crate::store::Store::open(Arc::new(store), Path::new("/state"), None);
-        let kept = match store {
-            Ok(store) => store.reader(),
-            Err(error) => panic!("{}", crate::error::chain(&error)),
-        };
-        Self::with(volumes, kept)
+        Self::keeping(volumes, Arc::default())
     }
 
-    fn with(volumes: Arc<Volumes>, kept: crate::store::Reader) -> Self {
+    /// As if the kept revisions had these uids.
+    fn keeping(volumes: Arc<Volumes>, kept: Arc<Mutex<HashSet<String>>>) -> Self {
+        let kept = move |_: &State| Ok(kept.lock().expect("not poisoned").clone());
         let (state, states) = watch::channel(Arc::default());
         let (observation, observations) = watch::channel(Arc::new(sandboxes(&[])));
         let collector = Collector::new(Arc::clone(&volumes), kept, states, observations);
@@ -193,21 +187,18 @@ fn an_observation_that_may_be_older_than_the_demand_does_not_count() {
 #[test]
 fn without_a_runtime_a_folder_stays_as_long_as_a_kept_revision_has_its_uid() {
     let (disk, node) = played();
+    let kept = Arc::new(Mutex::new(HashSet::from([uid(1)])));
+    let node = Played::keeping(Arc::clone(&node.volumes), Arc::clone(&kept));
     node.put(&uid(1));
     node.observes(Observation::NotConfigured);
-    let collector = || node.collector.lock().expect("not poisoned");
-    node.pass();
-    assert_eq!(left(&disk), [uid(1)], "what is kept has not been read");
-    // As if a kept revision had it.
-    let state = Arc::clone(&node.state.borrow());
-    collector().kept_uids = Some((state, [uid(1)].into()));
-    node.pass();
+    for _ in 0..3 {
+        node.pass();
+    }
     assert_eq!(left(&disk), [uid(1)]);
-    // A commit: what is kept is read anew, and it is gone.
-    node.state.send_replace(Arc::new(State {
-        removed: BTreeMap::from([("bundle".parse::<BundleName>().expect("valid"), 3)]),
-        ..State::default()
-    }));
+    kept.lock().expect("not poisoned").clear();
+    node.pass();
+    assert_eq!(left(&disk), [uid(1)], "what is kept changes only with a commit");
+    node.demands(&[&uid(2)]);
     node.pass();
     assert!(left(&disk).is_empty());
 }
