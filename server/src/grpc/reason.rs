@@ -166,6 +166,7 @@ mod tests {
             "EVENTS_NOT_WRITTEN",
             "EVENTS_DAMAGED",
             "DRIFT",
+            "VOLUMES_FAILED",
             "KUBELET_UNSYNCED",
             "KUBELET_RESTART_FAILED",
         ];
