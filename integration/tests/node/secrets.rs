@@ -11,6 +11,7 @@ mod every;
 mod kills;
 mod listing;
 mod mirror;
+mod needle;
 mod parts;
 mod privacy;
 mod reboot;

@@ -104,7 +104,7 @@ fn is_as_the_api_servers(scene: &Scene<'_>, pod: &str, variant: &str) {
         }
         let wanted = documented(theirs.clone(), of_bundle, &scene.node.name());
         // A listing that lists nothing would be equal, too.
-        assert!(wanted.entries.len() > 60 && wanted.variables.len() > 40);
+        assert!(wanted.entries.len() > 50 && wanted.variables.len() > 50);
         assert!(theirs.mounts.values().any(|it| it != "0 ro"));
         let found = listing(scene, pod, container);
         let differences = wanted.differences(&found);
@@ -126,6 +126,7 @@ fn documents(scene: &Scene<'_>, variants: &[(&'static str, Value)]) -> Vec<Value
 
 #[test]
 fn through_the_sdk_each_user_finds_what_the_api_servers_pods_find() {
+    of_api_server();
     let scene = Scene::on(node(), "sdk");
     let documents = documents(&scene, &variants());
     let refused = scene.inject("bundle", &documents).unwrap_err();
@@ -141,6 +142,7 @@ fn through_the_sdk_each_user_finds_what_the_api_servers_pods_find() {
 
 #[test]
 fn through_grpcurl_a_pod_finds_what_the_api_servers_pod_finds() {
+    of_api_server();
     let scene = Scene::on(node(), "grpcurl-secrets");
     let documents = documents(&scene, &variants()[3..]);
     let yaml: Vec<String> = documents
@@ -165,6 +167,7 @@ fn through_grpcurl_a_pod_finds_what_the_api_servers_pod_finds() {
 
 #[test]
 fn through_the_tools_folder_a_pod_finds_what_the_api_servers_pod_finds() {
+    of_api_server();
     let scene = Scene::on(node(), "folder");
     let folder = scene.node.layout().scratch().join(scene.name("folder"));
     fs::create_dir_all(&folder).expect("make a folder");

@@ -47,7 +47,9 @@ impl Place {
 
     /// All that is outside of the directory of volumes.
     fn outside(&self) -> (Vec<String>, Vec<String>) {
-        (names(self.folder.path()), tree(&self.neighbour))
+        let mut names = names(self.folder.path());
+        names.retain(|name| name != "volumes");
+        (names, tree(&self.neighbour))
     }
 }
 

@@ -208,7 +208,7 @@ pub(super) fn pod(name: &str, security: &Value) -> Value {
             "env": variables(),
             "envFrom": sources(),
             "volumeMounts": mounts(),
-            "resources": {"limits": {"cpu": "1500m", "memory": "64Mi"}, "requests": {"memory": "33M"}},
+            "resources": {"limits": {"cpu": "1500m", "memory": "64Mi"}, "requests": {"cpu": "1m", "memory": "33M"}},
         })
     };
     let mut pod = json!({

@@ -6,6 +6,7 @@ use std::path::Path;
 use seedpod_integration::{ContainerKind, wait_until};
 use serde_json::{Value, json};
 
+use super::needle::{Needle, files_with};
 use super::parts::{ask, names, printing, secret};
 use crate::programs::{seedpod, seedpodd};
 use crate::rig::LIMIT;
@@ -13,17 +14,6 @@ use crate::scene::Scene;
 
 /// Long enough that chance does not make it.
 const VALUE: &str = "a-value-that-is-looked-for-71d0a4";
-
-fn contains(folder: &Path, text: &str) -> bool {
-    let entries = fs::read_dir(folder).expect("list a folder");
-    entries.flatten().map(|it| it.path()).any(|path| {
-        if path.is_dir() {
-            return contains(&path, text);
-        }
-        let content = fs::read(&path).unwrap_or_default();
-        content.windows(text.len()).any(|it| it == text.as_bytes())
-    })
-}
 
 /// Changes the configuration of a daemon that was stopped.
 fn configure(scene: &Scene<'_>, key: &str, value: Value) {
@@ -58,7 +48,9 @@ fn encryption_is_turned_on_and_its_key_is_replaced_while_the_pods_run() {
     scene.inject_and_wait("bundle", &documents("one"));
     let before = scene.running("web", ContainerKind::Container).unwrap();
     let state = scene.daemon.state_directory();
-    assert!(contains(&state, VALUE), "it is not encrypted yet");
+    let needles = Needle::of(VALUE);
+    let contains_value = || !files_with(&state, &needles, "".as_ref()).is_empty();
+    assert!(contains_value(), "it is not encrypted yet");
 
     let file = scene.node.layout().scratch().join(scene.name("keys.yaml"));
     let path = file.to_str().unwrap();
@@ -70,7 +62,7 @@ fn encryption_is_turned_on_and_its_key_is_replaced_while_the_pods_run() {
         let node: Value = serde_json::from_str(&node).unwrap();
         assert_eq!(node["objects"]["encrypted"], true);
         assert_eq!(node["objects"]["keyName"], key);
-        assert!(!contains(&state, VALUE), "it is in clear");
+        assert!(!contains_value(), "it is in clear");
         let now = scene.running("web", ContainerKind::Container).unwrap();
         assert_eq!((&now.id, now.pid), (&before.id, before.pid));
     };

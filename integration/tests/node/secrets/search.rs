@@ -3,7 +3,6 @@
 mod memory;
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +10,8 @@ use seedpod_client::Trial;
 use seedpod_integration::wait_until;
 use serde_json::{Value, json};
 
-use self::memory::{Needle, found_in};
+use self::memory::found_in;
+use super::needle::{Needle, files_with};
 use super::parts::{ask, folder, mounting, request, secret};
 use crate::pods::{self, STAY};
 use crate::programs::seedpod;
@@ -22,31 +22,6 @@ use crate::scene::{Scene, run};
 fn marker() -> String {
     let random = fs::read_to_string("/proc/sys/kernel/random/uuid").expect("read a random number");
     format!("marker-{}", random.trim())
-}
-
-/// Every file below a folder that holds one of the needles.
-fn files_with(folder: &Path, needles: &[Needle], but: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let Ok(entries) = fs::read_dir(folder) else {
-        return found;
-    };
-    for path in entries.flatten().map(|it| it.path()) {
-        let Ok(data) = fs::symlink_metadata(&path) else {
-            continue;
-        };
-        if path == but {
-            continue;
-        }
-        if data.is_dir() {
-            found.extend(files_with(&path, needles, but));
-        } else if data.is_file() {
-            let content = fs::read(&path).unwrap_or_default();
-            if needles.iter().any(|it| it.is_in(&content)) {
-                found.push(path);
-            }
-        }
-    }
-    found
 }
 
 /// The pods check the value and print nothing of it.

@@ -3,47 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use memchr::memmem::Finder;
-
-/// Bytes that are looked for.
-pub(super) struct Needle {
-    what: &'static str,
-    finder: Finder<'static>,
-}
-
-impl Needle {
-    fn new(what: &'static str, bytes: &[u8]) -> Self {
-        let finder = Finder::new(bytes).into_owned();
-        Self { what, finder }
-    }
-
-    /// A text as it is, and in base64, wherever it begins in what is encoded.
-    pub(super) fn of(text: &str) -> Vec<Self> {
-        let mut needles = vec![Self::new("the value", text.as_bytes())];
-        for (shift, what) in [
-            (0, "base64"),
-            (1, "base64 after one"),
-            (2, "base64 after two"),
-        ] {
-            let encoded = STANDARD.encode([&b"  "[..shift], text.as_bytes()].concat());
-            // The first and the last signs depend on what is beside.
-            needles.push(Self::new(what, &encoded.as_bytes()[4..encoded.len() - 4]));
-        }
-        needles
-    }
-
-    pub(super) fn is_in(&self, bytes: &[u8]) -> bool {
-        self.finder.find(bytes).is_some()
-    }
-}
-
-impl std::fmt::Debug for Needle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.what)
-    }
-}
+use crate::secrets::needle::Needle;
 
 /// For each needle the region of a process's memory that holds it, if one does.
 pub(super) fn found_in(pid: u32, needles: &[Needle]) -> Vec<Option<String>> {
