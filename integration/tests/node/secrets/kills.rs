@@ -145,9 +145,29 @@ fn files_are_whole_and_none_is_left_over_whenever_everything_is_killed() {
     wait_until(PATIENCE, "no volume is left", || names(&volumes).is_empty()).unwrap();
     let gone = scene.bundle("bundle").unwrap_err();
     assert_eq!(gone.code(), Some(Code::NotFound));
-    let objects = scene.daemon.state_directory().join("objects");
-    wait_until(PATIENCE, "no content is left", || {
-        names(&objects) == ["digest-key"]
+    contents_are_those_of_the_kept_revisions(&scene);
+}
+
+/// The removed bundle's revisions are still kept, each with all that it refers to, and nothing besides.
+fn contents_are_those_of_the_kept_revisions(scene: &Scene<'_>) {
+    let name = scene.name("bundle");
+    let operator = connect_lazy(socket_options(&scene.daemon));
+    let revisions = run(operator.list_revisions(&name)).unwrap();
+    for revision in &revisions {
+        let whole = run(operator.get_revision_with_secrets(&name, revision.revision)).unwrap();
+        assert_eq!(whole.object_manifests.len(), whole.objects.len());
+    }
+    let state = scene.daemon.state_directory();
+    let folder = state.join("bundles").join(&name);
+    let texts: String = names(&folder)
+        .iter()
+        .map(|it| read(&folder.join(it)))
+        .collect();
+    let objects = state.join("objects");
+    wait_until(PATIENCE, "no other content is left", || {
+        let mut objects = names(&objects);
+        objects.retain(|it| it != "digest-key");
+        !objects.is_empty() && objects.iter().all(|digest| texts.contains(digest))
     })
     .unwrap_or_else(|error| panic!("{error}: {:?}", names(&objects)));
 }

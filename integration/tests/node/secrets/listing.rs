@@ -6,6 +6,9 @@ use sha2::{Digest, Sha256};
 
 use crate::pods::STAY;
 
+/// The content of a file that the container's user may not read.
+const UNREADABLE: &str = "unreadable";
+
 /// The last line of a listing.
 pub(super) const END: &str = "-- end";
 
@@ -54,7 +57,7 @@ pub(super) struct Entry {
     pub(super) mode: u32,
     /// The owner and the group.
     pub(super) owner: (u32, u32),
-    /// Of a file: the SHA-256 sum of what was read.
+    /// Of a file: the SHA-256 sum of what was read, or that it is [`UNREADABLE`].
     pub(super) content: Option<String>,
     pub(super) writable: bool,
 }
@@ -127,8 +130,11 @@ impl std::fmt::Debug for Entry {
 }
 
 impl Entry {
-    /// Changes what is expected of a file's content.
+    /// Changes what is expected of a file's content, if its reader may read it.
     pub(super) fn has(&mut self, content: &str) {
+        if self.content.as_deref() == Some(UNREADABLE) {
+            return;
+        }
         let sum = Sha256::digest(content);
         let digits = sum.iter().map(|byte| format!("{byte:02x}"));
         self.content = Some(digits.collect());

@@ -190,7 +190,7 @@ fn everything_that_happens(scene: &Scene<'_>, markers: &[String; 2]) -> Vec<(Str
         scene.bundle("bundle").is_ok_and(|it| it.digest == digest)
     })
     .expect("the trial fails");
-    let to_first = json!({"name": name, "revision": 1});
+    let to_first = json!({"name": name, "to_revision": 1});
     let back = ask(scene, "PodInjectionService/RollbackBundle", &to_first);
     assert!(back.contains("sourceRevision"), "{back}");
     answers.push(("a rollback".to_owned(), back));
