@@ -34,6 +34,16 @@ impl Findings {
         !self.violations.is_empty()
     }
 
+    /// Whether something is wrong at or below a field.
+    pub(crate) fn concern(&self, field: &str) -> bool {
+        self.violations.iter().any(|violation| {
+            violation
+                .field
+                .strip_prefix(field)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        })
+    }
+
     pub(crate) fn into_parts(self) -> (Vec<Violation>, Vec<Warning>) {
         (self.violations, self.warnings)
     }
