@@ -85,6 +85,20 @@ impl Report<'_> {
         });
     }
 
+    /// As [`Report::refuse_key`], for a key below the path that must not be told.
+    pub(crate) fn refuse_untold_key(
+        &mut self,
+        path: &Path<'_>,
+        key: &str,
+        reason: Reason,
+        description: impl Into<String>,
+    ) {
+        let at = path.key(key).segments();
+        self.push(&path.segments(), reason, description.into(), |tree| {
+            tree.locate_key(&at)
+        });
+    }
+
     /// As [`Report::refuse`], for a path that a decoder gave.
     pub(crate) fn refuse_owned(&mut self, path: &[OwnedSegment], reason: Reason, what: String) {
         let segments: Vec<_> = path.iter().map(OwnedSegment::as_segment).collect();

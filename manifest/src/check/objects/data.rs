@@ -49,13 +49,15 @@ pub(super) fn read(
     };
     let mut is_whole = true;
     for entry in entries {
-        let path = path.key(&entry.key);
         if !is_data_key(&entry.key) {
             let description = "a key must have 1 to 253 letters, digits, \"-\", \"_\" or \".\", and must not be \".\" or begin \
                                with \"..\": it becomes the name of a file";
-            report.refuse_key(&path, Reason::InvalidKey, description);
+            // `{password:letmein}` without the space is one key.
+            report.refuse_untold_key(&path, &entry.key, Reason::InvalidKey, description);
             is_whole = false;
+            continue;
         }
+        let path = path.key(&entry.key);
         if content == Content::Binary && data.contains_key(&entry.key) {
             let description = "the key stands in data too: keep one of the two";
             report.refuse_key(&path, Reason::ConflictingFields, description);

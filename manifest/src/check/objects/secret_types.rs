@@ -69,7 +69,7 @@ pub(super) fn check(
 
 fn missing(report: &mut Report<'_>, object_type: &str, key: &str) {
     let description = format!(
-        "a Secret of the type {object_type} must have this key: add it, or use the type {OPAQUE}"
+        "a Secret of the type {object_type} must have this key: set it, or use the type {OPAQUE}"
     );
     report.refuse(
         &Path::ROOT.key("data").key(key),
