@@ -42,6 +42,10 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync + 'static {
     fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>>;
     /// The names in a folder, ordered.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
+    /// Makes the contents of several files durable, in any order.
+    fn sync_all(&self, files: &mut [Box<dyn OpenFile>]) -> io::Result<()> {
+        files.iter_mut().try_for_each(|file| file.sync())
+    }
 }
 
 /// A file that is being written.
@@ -79,6 +83,29 @@ pub(crate) fn stage(
     write().inspect_err(|_| {
         // The error that matters is the first one; a full disk should not be kept full by the attempt.
         let _ = fs.remove_file(&path);
+    })
+}
+
+/// As [`stage`] for several files with their names, which become durable together: that takes less time than one by one.
+pub(crate) fn stage_all<B: AsRef<[u8]>>(
+    fs: &dyn FileSystem,
+    dir: &Path,
+    files: &[(String, B)],
+    mode: u32,
+) -> io::Result<()> {
+    let write = || {
+        let mut open = Vec::with_capacity(files.len());
+        for (name, bytes) in files {
+            let mut file = fs.create(&staged(dir, name), mode)?;
+            file.write_all(bytes.as_ref())?;
+            open.push(file);
+        }
+        fs.sync_all(&mut open)
+    };
+    write().inspect_err(|_| {
+        for (name, _) in files {
+            let _ = fs.remove_file(&staged(dir, name));
+        }
     })
 }
 
@@ -128,7 +155,7 @@ impl Disk {
 }
 
 /// Opens a regular file for reading. Does not hang on a named pipe that somebody put there.
-fn open_regular(path: &Path) -> io::Result<File> {
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     let non_blocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits())
         .map_err(|_| io::ErrorKind::InvalidInput)?;
     let file = OpenOptions::new()
@@ -233,10 +260,11 @@ impl FileSystem for Disk {
     }
 
     fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        open_regular(path)?
-            .take(limit.saturating_add(1))
-            .read_to_end(&mut bytes)?;
+        let file = open_regular(path)?;
+        // Room for all of it at once: a vector that grows leaves pieces behind of what may have to be wiped.
+        let size = file.metadata()?.len().min(limit);
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
+        file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > limit {
             return Err(io::Error::new(
                 io::ErrorKind::FileTooLarge,
@@ -271,7 +299,30 @@ impl FileSystem for Disk {
         names.sort_unstable();
         Ok(names)
     }
+
+    /// Several at a time: a file system with a journal writes it once for all who wait.
+    fn sync_all(&self, files: &mut [Box<dyn OpenFile>]) -> io::Result<()> {
+        let share = files.len().div_ceil(SYNC_THREADS).max(1);
+        let sync =
+            |files: &mut [Box<dyn OpenFile>]| files.iter_mut().try_for_each(|file| file.sync());
+        let mut shares = files.chunks_mut(share);
+        let own = shares.next();
+        std::thread::scope(|scope| {
+            let spawn =
+                |files| std::thread::Builder::new().spawn_scoped(scope, move || sync(files));
+            let others: Vec<_> = shares.map(spawn).collect();
+            let own = own.map_or(Ok(()), sync);
+            let joined = others.into_iter().map(|other| {
+                let failed = || io::Error::other("a thread that syncs has failed");
+                other?.join().unwrap_or_else(|_| Err(failed()))
+            });
+            joined.fold(own, Result::and)
+        })
+    }
 }
+
+/// How many files are synced at a time. More gain little on a disk that has one journal.
+const SYNC_THREADS: usize = 8;
 
 fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {

@@ -115,7 +115,7 @@ pub(super) fn assemble(
     let (objects, object_changes) = next.objects(old.as_deref(), content.objects);
     let now = Timestamp::now();
     let new = Bundle {
-        digest: digest(&pods, &objects),
+        digest: bundle_digest(&pods, &objects),
         revision,
         create_time: old.as_ref().map_or(now, |bundle| bundle.create_time),
         update_time: now,
@@ -133,19 +133,6 @@ pub(super) fn assemble(
         came,
         trial: None,
     })
-}
-
-/// Over all that a revision has. Without objects it is what it was before there were any.
-fn digest(pods: &[BundlePod], objects: &[BundleObject]) -> String {
-    let digest = bundle_digest(pods.iter().map(|pod| (&pod.key, pod.digest.as_str())));
-    if objects.is_empty() {
-        return digest;
-    }
-    let mut text = format!("{digest}\n");
-    for BundleObject { summary, .. } in objects {
-        text.push_str(&format!("{} {}\n", summary.key, summary.digest));
-    }
-    Digest::of(text.as_bytes()).to_string()
 }
 
 /// The revision that is made.
