@@ -88,6 +88,18 @@ pub enum Reason {
     DefaultApplied,
     /// Warning: no pod of its namespace refers to a Secret or ConfigMap of the bundle.
     UnusedObject,
+    /// A reference to a Secret or ConfigMap that the bundle does not have in the pod's namespace.
+    UnknownObject,
+    /// A reference to a key that the Secret or ConfigMap does not have.
+    UnknownKey,
+    /// A variable takes its value from a Secret, and nobody has allowed it.
+    SecretInEnv,
+    /// A `downwardAPI` source beside Secrets or ConfigMaps wants what only the kubelet knows.
+    NotStatic,
+    /// The volumes of Secrets and ConfigMaps have more or larger files than are allowed.
+    VolumesTooLarge,
+    /// Warning: the modes of files keep the container's user from reading them.
+    UnreadableFile,
 }
 
 impl Reason {
@@ -128,6 +140,12 @@ impl Reason {
         Self::FieldIgnored,
         Self::DefaultApplied,
         Self::UnusedObject,
+        Self::UnknownObject,
+        Self::UnknownKey,
+        Self::SecretInEnv,
+        Self::NotStatic,
+        Self::VolumesTooLarge,
+        Self::UnreadableFile,
     ];
 
     /// The reason in UPPER_SNAKE_CASE, as it stands in errors.
@@ -168,6 +186,12 @@ impl Reason {
             Self::FieldIgnored => "FIELD_IGNORED",
             Self::DefaultApplied => "DEFAULT_APPLIED",
             Self::UnusedObject => "UNUSED_OBJECT",
+            Self::UnknownObject => "UNKNOWN_OBJECT",
+            Self::UnknownKey => "UNKNOWN_KEY",
+            Self::SecretInEnv => "SECRET_IN_ENV",
+            Self::NotStatic => "NOT_STATIC",
+            Self::VolumesTooLarge => "VOLUMES_TOO_LARGE",
+            Self::UnreadableFile => "UNREADABLE_FILE",
         }
     }
 }

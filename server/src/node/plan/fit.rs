@@ -59,7 +59,7 @@ pub(super) fn check_immutable(
 pub(super) fn unsatisfied(pod: &Pod, error: &Unsatisfied) -> InjectError {
     InjectError::Violations(vec![Violation {
         field: field_of(pod, &error.field),
-        reason: Reason::ApiReference,
+        reason: Reason::UnknownObject,
         description: error.to_string(),
         position: pod.position(),
     }])
