@@ -1,11 +1,10 @@
 //! What changes between two pods, for people, with secrets masked.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 use similar::TextDiff;
 
 use crate::{
-    KeySummary, KeyedDigest, Object, ObjectKind, ObjectSummary, Pod, Secrets, Side, field::shorten,
+    KeySummary, KeyedDigest, Object, ObjectSummary, Pod, Secrets, Side, field::shorten,
     materials::uses_of,
 };
 
@@ -100,20 +99,7 @@ fn short(digest: &KeyedDigest) -> String {
 }
 
 pub(crate) fn object_to_yaml(object: &Object, secrets: Secrets) -> String {
-    let mut value = object.head.clone();
-    let is_secret = object.key.kind == ObjectKind::Secret;
-    for (key, datum) in &object.data {
-        let field = if datum.binary { "binaryData" } else { "data" };
-        let text = if is_secret && secrets == Secrets::Masked {
-            MASK.to_owned()
-        } else if is_secret || datum.binary {
-            STANDARD.encode(&*datum.bytes)
-        } else {
-            String::from_utf8_lossy(&datum.bytes).into_owned()
-        };
-        value[field][key] = Value::from(text);
-    }
-    to_yaml(Some(&value))
+    to_yaml(Some(&object.to_manifest_value(secrets)))
 }
 
 pub(crate) fn diff(old: Option<Side<'_>>, new: Option<Side<'_>>) -> String {

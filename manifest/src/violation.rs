@@ -86,8 +86,6 @@ pub enum Reason {
     FieldIgnored,
     /// Warning: the kubelet takes another value than one might think.
     DefaultApplied,
-    /// Warning: no pod of its namespace refers to a Secret or ConfigMap of the bundle.
-    UnusedObject,
     /// A reference to a Secret or ConfigMap that the bundle does not have in the pod's namespace.
     UnknownObject,
     /// A reference to a key that the Secret or ConfigMap does not have.
@@ -100,6 +98,8 @@ pub enum Reason {
     VolumesTooLarge,
     /// Warning: the modes of files keep the container's user from reading them.
     UnreadableFile,
+    /// Warning: no pod of its namespace refers to a Secret or ConfigMap of the bundle.
+    UnusedObject,
 }
 
 impl Reason {
@@ -139,13 +139,13 @@ impl Reason {
         Self::NodeSelection,
         Self::FieldIgnored,
         Self::DefaultApplied,
-        Self::UnusedObject,
         Self::UnknownObject,
         Self::UnknownKey,
         Self::SecretInEnv,
         Self::NotStatic,
         Self::VolumesTooLarge,
         Self::UnreadableFile,
+        Self::UnusedObject,
     ];
 
     /// The reason in UPPER_SNAKE_CASE, as it stands in errors.
@@ -185,13 +185,13 @@ impl Reason {
             Self::NodeSelection => "NODE_SELECTION",
             Self::FieldIgnored => "FIELD_IGNORED",
             Self::DefaultApplied => "DEFAULT_APPLIED",
-            Self::UnusedObject => "UNUSED_OBJECT",
             Self::UnknownObject => "UNKNOWN_OBJECT",
             Self::UnknownKey => "UNKNOWN_KEY",
             Self::SecretInEnv => "SECRET_IN_ENV",
             Self::NotStatic => "NOT_STATIC",
             Self::VolumesTooLarge => "VOLUMES_TOO_LARGE",
             Self::UnreadableFile => "UNREADABLE_FILE",
+            Self::UnusedObject => "UNUSED_OBJECT",
         }
     }
 }

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     Reason,
     field::{Path, shorten},
+    name::is_data_key,
     quantity::Quantity,
 };
 
@@ -92,7 +93,7 @@ fn check_key(
     check_object_name(report, &path.key("name"), name, optional);
     let path = path.key("key");
     let is_given = required(report, &path, Some(key), "the key");
-    if is_given && optional == Some(true) && !is_object_key(key) {
+    if is_given && optional == Some(true) && !is_data_key(key) {
         let description = format!(
             "\"{}\" can be no key of a Secret or ConfigMap: these have letters, digits, \"-\", \"_\" and \".\" only, at \
              most 253",
@@ -100,16 +101,6 @@ fn check_key(
         );
         report.refuse(&path, Reason::InvalidValue, description);
     }
-}
-
-/// Whether a Secret or ConfigMap can have the key: Kubernetes' `IsConfigMapKey`.
-fn is_object_key(key: &str) -> bool {
-    key.len() <= 253
-        && key != "."
-        && !key.starts_with("..")
-        && key
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
 fn check_variable(report: &mut Report<'_>, path: &Path<'_>, variable: &EnvVar, spec: &PodSpec) {
