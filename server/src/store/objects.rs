@@ -45,8 +45,12 @@ pub(super) struct Contents {
     digest_key: DigestKey,
 }
 
+/// The first format that had contents.
+const FIRST_FORMAT: u32 = 3;
+
 /// The first line of each file.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Head {
     kind: String,
     format: u32,
@@ -77,6 +81,11 @@ impl Contents {
         Object::decode(&opened.content)
             .filter(|object| *object.key() == summary.key)
             .ok_or(ContentError::NoObject)
+    }
+
+    #[cfg(test)]
+    pub(super) fn check(&self, digest: &KeyedDigest) -> Result<(), ContentError> {
+        self.load(digest).map(drop)
     }
 
     /// Reads a content and sees to it that it is whole.
@@ -203,6 +212,9 @@ fn read(
     }
     if head.format > FORMAT {
         return Err(FormatError::Newer { found: head.format }.into());
+    }
+    if head.format < FIRST_FORMAT {
+        return Err(ContentError::Damaged);
     }
     let content = match &head.key {
         None => Zeroizing::new(body.to_vec()),

@@ -92,7 +92,7 @@ fn each_fault_is_said_with_its_field_and_without_the_secret() {
         (String::new(), "the file: "),
         (format!("keys: {SECRET}"), "keys: "),
         (format!("{SECRET}: x"), "the file: "),
-        (file("[]"), "keys: there is none"),
+        (file("  []"), "keys: there is none"),
         (file("").replace("/v1alpha1", "/v2"), "keys: "),
         (
             file(&format!("- {{name: a, secret: {SECRET}}}")).replace("/v1alpha1", "/v2"),
