@@ -168,6 +168,7 @@ mod tests {
             "EVENTS_NOT_WRITTEN",
             "EVENTS_DAMAGED",
             "DRIFT",
+            "VOLUMES_FAILED",
             "KUBELET_UNSYNCED",
             "KUBELET_RESTART_FAILED",
         ];
