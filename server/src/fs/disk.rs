@@ -17,9 +17,6 @@ pub(crate) struct Disk {
     metrics: Metrics,
 }
 
-/// How many files are synced at a time. More gain little on a disk that has one journal.
-const SYNC_THREADS: usize = 8;
-
 impl Disk {
     pub(crate) fn new(metrics: Metrics) -> Self {
         Self { metrics }
@@ -203,6 +200,9 @@ impl FileSystem for Disk {
         Ok(Box::new(DiskDir::open(path, self.metrics.clone())?))
     }
 }
+
+/// How many files are synced at a time. More gain little on a disk that has one journal.
+const SYNC_THREADS: usize = 8;
 
 fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
