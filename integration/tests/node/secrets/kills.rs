@@ -92,7 +92,7 @@ fn files_are_whole_and_none_is_left_over_whenever_everything_is_killed() {
         let (client, sent) = (once.clone(), request.clone());
         let sent = spawn(async move { client.inject(&sent).await });
         // No wait for a condition: the instant is what is tried out. The longer ones meet the replacement of the pods.
-        let longest = [40, 120, 2500][usize::try_from(random.below(3)).unwrap()];
+        let longest = [20, 60, 150, 400, 2500][usize::try_from(random.below(5)).unwrap()];
         sleep(random.up_to(Duration::from_millis(longest)));
         if random.below(4) == 0 {
             // Everything first, so that the kubelet meets what was there at that instant.

@@ -3,6 +3,7 @@
 mod memory;
 
 use std::fs;
+use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -89,7 +90,7 @@ fn a_value_is_nowhere_but_in_the_volumes() {
         .into_iter()
         .chain([("seedpodd", scene.daemon.process().expect("it runs"))]);
     for (name, process) in searched {
-        let mut last = Vec::new();
+        let (mut last, begun) = (Vec::new(), Instant::now());
         // Whoever frees memory of a connection may take a moment.
         let gone = wait_until(
             LIMIT,
@@ -100,6 +101,7 @@ fn a_value_is_nowhere_but_in_the_volumes() {
             },
         );
         gone.unwrap_or_else(|error| panic!("{error}: {last:?}"));
+        println!("searched the memory of {name} in {:?}", begun.elapsed());
     }
     no_core_is_written(&scene);
     scene.remove_and_wait("bundle");

@@ -5,11 +5,15 @@ use std::os::unix::fs::FileExt;
 
 use crate::secrets::needle::Needle;
 
+const CHUNK: u64 = 1 << 20;
+const OVERLAP: u64 = 4096;
+
 /// For each needle the region of a process's memory that holds it, if one does.
 pub(super) fn found_in(pid: u32, needles: &[Needle]) -> Vec<Option<String>> {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("read the maps");
     let memory = File::open(format!("/proc/{pid}/mem")).expect("open the memory");
     let mut found: Vec<Option<String>> = needles.iter().map(|_| None).collect();
+    let mut buffer = vec![0; usize::try_from(CHUNK + OVERLAP).expect("it fits")];
     let mut looked_at = 0;
     for line in maps.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -24,31 +28,37 @@ pub(super) fn found_in(pid: u32, needles: &[Needle]) -> Vec<Option<String>> {
         let (start, end) = range.split_once('-').expect("a range");
         let [start, end] = [start, end].map(|it| u64::from_str_radix(it, 16).expect("an address"));
         looked_at += end - start;
-        for (needle, found) in needles.iter().zip(&mut found) {
-            if found.is_none() && region_has(&memory, start, end, needle) {
-                *found = Some(format!("{needle:?} in {line}"));
+        let mut note = |bytes: &[u8]| {
+            for (needle, found) in needles.iter().zip(&mut found) {
+                if found.is_none() && needle.is_in(bytes) {
+                    *found = Some(format!("{needle:?} in {line}"));
+                }
             }
-        }
+        };
+        read_region(&memory, start, end, &mut buffer, &mut note);
     }
     assert!(looked_at > 1 << 20, "the memory of {pid} was not read");
     found
 }
 
-fn region_has(memory: &File, start: u64, end: u64, needle: &Needle) -> bool {
-    const CHUNK: u64 = 4 << 20;
-    /// More than a needle has.
-    const OVERLAP: u64 = 4096;
-    let mut buffer = vec![0; usize::try_from(CHUNK + OVERLAP).expect("it fits")];
+/// Reads a region in pieces, which overlap by more than a needle has.
+fn read_region(
+    memory: &File,
+    start: u64,
+    end: u64,
+    buffer: &mut [u8],
+    note: &mut dyn FnMut(&[u8]),
+) {
     let mut at = start;
     while at < end {
-        let length = usize::try_from((end - at).min(CHUNK + OVERLAP)).expect("it fits");
+        let length = usize::try_from(end - at).map_or(buffer.len(), |rest| rest.min(buffer.len()));
         // A page that was never touched of a file, or that was unmapped since, can't be read.
         if let Ok(count) = memory.read_at(&mut buffer[..length], at)
-            && needle.is_in(&buffer[..count])
+            // Most of what a garbage collector has is untouched.
+            && buffer[..count].iter().any(|byte| *byte != 0)
         {
-            return true;
+            note(&buffer[..count]);
         }
         at += CHUNK;
     }
-    false
 }
