@@ -1,6 +1,7 @@
 //! From text to checked pods.
 //!
-//! decode -> find the pods in the documents -> check each -> check the set. The rules are the kubelet's own for static
+//! decode -> find the pods and objects in the documents -> check the objects -> check each pod with them -> check the
+//! set. The rules are the kubelet's own for static
 //! pods, since a refusal of the kubelet shows nowhere but in its log.
 
 mod containers;
@@ -19,7 +20,7 @@ mod set;
 mod spec;
 mod volumes;
 
-use std::collections::BTreeSet;
+use std::{cell::Cell, collections::BTreeSet};
 
 use serde_json::{Value, map::Entry};
 
@@ -33,9 +34,10 @@ use crate::{
     decode::{
         self, Budget, Outcome,
         tree::{Kind, Node},
-        typed::{self, WrongType},
+        typed::{self, UnknownField, WrongType},
     },
     field::OwnedSegment,
+    name::is_data_key,
     render, stamp,
 };
 
@@ -45,6 +47,23 @@ const MAX_FILE: usize = 10 << 20;
 const MAX_STAMP: usize = 1 << 10;
 /// Indenting makes a file larger, but never by more than this factor at the depth that is allowed.
 const MAX_INDENT_FACTOR: usize = 2 * 66 + 2;
+
+/// The most Secrets and ConfigMaps of one bundle.
+const MAX_OBJECTS: usize = 1000;
+
+/// What was read. What is no pod may hold values of Secrets, which are wiped in the end; a pod lives on as it is.
+struct Wiped(Vec<Outcome>);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        for outcome in &mut self.0 {
+            let documents = outcome.documents.iter_mut();
+            documents
+                .filter(|it| it.get("kind").and_then(Node::text) != Some("Pod"))
+                .for_each(Node::wipe);
+        }
+    }
+}
 
 /// Decodes and checks the manifests of one bundle.
 pub(crate) fn check<S: AsRef<str>>(
@@ -64,12 +83,12 @@ pub(crate) fn check<S: AsRef<str>>(
     }
     let mut findings = Findings::default();
     let mut budget = Budget::default();
-    let outcomes: Vec<Outcome> = manifests
+    let outcomes = manifests
         .iter()
-        .map(|manifest| decode::read(manifest.as_ref(), &mut budget))
-        .collect();
+        .map(|manifest| decode::read(manifest.as_ref(), &mut budget));
+    let outcomes = Wiped(outcomes.collect());
     let mut items = Vec::new();
-    for (manifest, outcome) in outcomes.iter().enumerate() {
+    for (manifest, outcome) in outcomes.0.iter().enumerate() {
         report_outcome(&mut findings, manifest, outcome);
         for (index, node) in outcome.documents.iter().enumerate() {
             let origin = document_path(manifest, outcome, index);
@@ -83,29 +102,36 @@ pub(crate) fn check<S: AsRef<str>>(
             );
         }
     }
-    if items.len() > options.max_pods {
-        let description = format!(
-            "the bundle has {} pods; at most {} are allowed",
-            items.len(),
-            options.max_pods
-        );
-        findings.violate(|| of_bundle(Reason::TooManyPods, description));
-        return Err(in_order(findings));
+    let (items, objects): (Vec<_>, Vec<_>) = items
+        .into_iter()
+        .partition(|item| item.kind == ItemKind::Pod);
+    for (count, what, most, reason) in [
+        (items.len(), "pods", options.max_pods, Reason::TooManyPods),
+        (
+            objects.len(),
+            "Secrets and ConfigMaps",
+            MAX_OBJECTS,
+            Reason::TooManyObjects,
+        ),
+    ] {
+        if count > most {
+            let description = format!("the bundle has {count} {what}; at most {most} are allowed");
+            findings.violate(|| of_bundle(reason, description));
+            return Err(in_order(findings));
+        }
     }
+    let (objects, faulty) = objects::check(&mut findings, objects, options);
     if items.is_empty() && !findings.has_violations() {
         let description =
             "the bundle has no pod: send at least one, or remove the bundle".to_owned();
         return Err(vec![of_bundle(Reason::NoPods, description)]);
     }
-    let (items, objects): (Vec<_>, Vec<_>) = items
-        .into_iter()
-        .partition(|item| item.kind == ItemKind::Pod);
-    let (objects, faulty) = objects::check(&mut findings, objects, options);
+    let used = Cell::new(0);
     let pods: Vec<(Pod, &Node)> = items
         .into_iter()
         .filter_map(|item| {
             let node = item.node;
-            let pod = check_pod(&mut findings, item, options, &objects, &faulty)?;
+            let pod = check_pod(&mut findings, item, options, &objects, &faulty, &used)?;
             Some((pod, node))
         })
         .collect();
@@ -115,6 +141,8 @@ pub(crate) fn check<S: AsRef<str>>(
     }
     let mut pods: Vec<Pod> = pods.into_iter().map(|(pod, _)| pod).collect();
     pods.sort_by(|a, b| a.key().cmp(b.key()));
+    let references = pods.iter().flat_map(Pod::references).collect();
+    objects::warn_of_unused(&mut findings, &objects, &references);
     Ok(Checked {
         pods,
         objects,
@@ -174,13 +202,32 @@ fn report_outcome(findings: &mut Findings, manifest: usize, outcome: &Outcome) {
     }
     for fault in &outcome.faults {
         let prefix = document_path(manifest, outcome, fault.document);
-        let field = crate::field::join(&prefix, fault.path.iter().map(OwnedSegment::as_segment));
+        let path = told_path(&fault.path);
+        let field = crate::field::join(&prefix, path.iter().map(OwnedSegment::as_segment));
         findings.violate(|| Violation {
             field,
             reason: fault.reason,
             description: fault.description.clone(),
             position: Some(position(manifest, fault.mark)),
         });
+    }
+}
+
+/// The part of a path that may be told: what stands below a key of a Secret is its value, whatever YAML reads into it.
+fn told_path(path: &[OwnedSegment]) -> &[OwnedSegment] {
+    let is_key = |segment: &OwnedSegment, names: &[&str]| matches!(segment, OwnedSegment::Key(key) if names.contains(&key.as_str()));
+    let mut field = 0;
+    while let Some([list, OwnedSegment::Index(_)]) = path.get(field..field + 2)
+        && is_key(list, &["items"])
+    {
+        field += 2;
+    }
+    match path.get(field..field + 2) {
+        Some([data, key]) if is_key(data, &["data", "stringData", "binaryData"]) => {
+            let may_be_told = matches!(key, OwnedSegment::Key(key) if is_data_key(key));
+            &path[..field + 1 + usize::from(may_be_told)]
+        }
+        _ => path,
     }
 }
 
@@ -191,6 +238,7 @@ fn check_pod(
     options: &Options,
     objects: &Objects,
     faulty: &BTreeSet<ObjectKey>,
+    used: &Cell<u64>,
 ) -> Option<Pod> {
     let Item {
         manifest,
@@ -213,12 +261,33 @@ fn check_pod(
     metadata::drop_server_fields(report, &mut object);
     let mut value = Value::Object(object);
     let typed = typed::decode(&value);
-    for unknown in &typed.unknown {
+    report_unknown(report, &typed.unknown, options.field_validation);
+    report_wrong(report, &typed.wrong);
+    let pod = typed.pod?;
+    metadata::check(report, &pod.metadata, &options.node);
+    canonicalise(&mut value);
+    let scope = Scope {
+        node: &options.node,
+        objects,
+        faulty,
+        namespace: value["metadata"]["namespace"].as_str().unwrap_or_default(),
+        allow_secret_env: options.allow_secret_env,
+        used,
+    };
+    spec::check(report, &pod.spec.unwrap_or_default(), &scope);
+    let position = report.position();
+    let pod = Pod::from_canonical(value, std::mem::take(&mut report.prefix), Some(position))?;
+    check_size(findings, &pod);
+    Some(pod)
+}
+
+fn report_unknown(report: &mut Report<'_>, fields: &[UnknownField], validation: FieldValidation) {
+    for unknown in fields {
         let suggestion = unknown
             .suggestion()
             .map(|field| format!("; did you mean {field}?"))
             .unwrap_or_default();
-        match options.field_validation {
+        match validation {
             FieldValidation::Strict => {
                 let description = format!("Kubernetes has no such field{suggestion}");
                 report.refuse_key_owned(&unknown.path, Reason::UnknownField, description);
@@ -231,26 +300,14 @@ fn check_pod(
             }
         }
     }
-    for wrong in &typed.wrong {
-        let path: Vec<_> = wrong.path.iter().map(OwnedSegment::as_segment).collect();
-        let description = describe_wrong_type(node.find(path), wrong);
+}
+
+fn report_wrong(report: &mut Report<'_>, values: &[WrongType]) {
+    for wrong in values {
+        let path = wrong.path.iter().map(OwnedSegment::as_segment);
+        let description = describe_wrong_type(report.tree.find(path), wrong);
         report.refuse_owned(&wrong.path, Reason::WrongType, description);
     }
-    let pod = typed.pod?;
-    metadata::check(report, &pod.metadata, &options.node);
-    canonicalise(&mut value);
-    let scope = Scope {
-        node: &options.node,
-        objects,
-        faulty,
-        namespace: value["metadata"]["namespace"].as_str().unwrap_or_default(),
-        allow_secret_env: options.allow_secret_env,
-    };
-    spec::check(report, &pod.spec.unwrap_or_default(), &scope);
-    let position = report.position();
-    let pod = Pod::from_canonical(value, std::mem::take(&mut report.prefix), Some(position))?;
-    check_size(findings, &pod);
-    Some(pod)
 }
 
 fn describe_wrong_type(node: Option<&Node>, wrong: &WrongType) -> String {

@@ -22,6 +22,11 @@ pub(crate) fn nearest_field(path: &[OwnedSegment]) -> Option<&'static str> {
         path: parents,
         fields: &mut fields,
     });
+    nearest(unknown, fields)
+}
+
+/// The one of the fields that is nearest to the unknown one, when one is near.
+pub(crate) fn nearest(unknown: &str, fields: &[&'static str]) -> Option<&'static str> {
     let wanted = unknown.to_lowercase();
     // One slip for each four letters or so; more would suggest what nobody meant.
     let tolerance = unknown.chars().count().div_ceil(4).min(3);
@@ -31,6 +36,20 @@ pub(crate) fn nearest_field(path: &[OwnedSegment]) -> Option<&'static str> {
         .filter(|(distance, _)| *distance <= tolerance)
         .min()
         .map(|(_, field)| field)
+}
+
+/// The name that is nearest to an unknown one, when one is near.
+pub(crate) fn nearest_name<'n>(
+    unknown: &str,
+    names: impl IntoIterator<Item = &'n str>,
+) -> Option<&'n str> {
+    let tolerance = unknown.chars().count().div_ceil(4).min(3);
+    names
+        .into_iter()
+        .map(|name| (distance(unknown, name), name))
+        .filter(|(distance, _)| *distance <= tolerance)
+        .min()
+        .map(|(_, name)| name)
 }
 
 /// The number of letters to insert, remove, replace or swap with their neighbour. Bounded by the length of field names.

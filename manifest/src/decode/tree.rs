@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use serde_json::{Map, Number, Value};
+use zeroize::Zeroize as _;
 
 use crate::field::Segment;
 
@@ -125,6 +126,16 @@ impl Node {
         }
     }
 
+    /// Overwrites all texts but the keys: they may be what is secret.
+    pub(crate) fn wipe(&mut self) {
+        match &mut self.kind {
+            Kind::Text(text) => text.zeroize(),
+            Kind::List(items) => items.iter_mut().for_each(Self::wipe),
+            Kind::Map(entries) => entries.iter_mut().for_each(|entry| entry.value.wipe()),
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) => {}
+        }
+    }
+
     /// Whether objects and lists nest more than so many levels deep.
     pub(crate) fn is_deeper_than(&self, levels: usize) -> bool {
         let Some(below) = levels.checked_sub(1) else {
@@ -172,4 +183,22 @@ pub(crate) fn repeated_keys(entries: &[Entry]) -> Vec<&Entry> {
         .iter()
         .filter(|entry| !seen.insert(entry.key.as_str()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::decode::{Budget, read};
+
+    #[test]
+    fn wiping_leaves_no_text_but_the_keys() {
+        let text = "a: secret\nb: [secret, {c: secret, d: 1}]\ne: true\nf:\n";
+        let mut documents = read(text, &mut Budget::default()).documents;
+        documents[0].wipe();
+        assert_eq!(
+            documents[0].to_value(),
+            json!({"a": "", "b": ["", {"c": "", "d": 1}], "e": true, "f": null})
+        );
+    }
 }

@@ -256,7 +256,7 @@ impl Actor {
         let Some(remembered) = remembered else {
             return Ok(None);
         };
-        if remembered.fingerprint != request.fingerprint.to_string() {
+        if !remembered.fingerprint.is(&request.fingerprint) {
             return Err(InjectError::RequestIdReused {
                 id: request.id.clone(),
             });
@@ -290,7 +290,7 @@ impl Actor {
         let bundle = Bundle {
             name: name.clone(),
             revision: state.next_revision(name),
-            digest: bundle_digest(std::iter::empty()),
+            digest: bundle_digest(&[], &[]),
             create_time: old.create_time,
             update_time: Timestamp::now(),
             pods: Vec::new(),

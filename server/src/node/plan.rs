@@ -215,7 +215,7 @@ fn assemble(state: &State, id: &StoreId, name: BundleName, wanted: &[Pod], came:
     }
     let now = Timestamp::now();
     let new = Bundle {
-        digest: bundle_digest(pods.iter().map(|pod| (&pod.key, pod.digest.as_str()))),
+        digest: bundle_digest(&pods, &[]),
         revision,
         create_time: old.as_ref().map_or(now, |bundle| bundle.create_time),
         update_time: now,

@@ -49,15 +49,13 @@ impl<'a> Wanted<'a> {
             if !wanted.add_folder("", &volume.name, folders)? {
                 return Err(clash(&volume.name));
             }
+            for path in &volume.folders {
+                wanted.add_folders(&volume.name, path.split('/'), folders)?;
+            }
             for (path, file) in &volume.files {
-                let mut folder = volume.name.clone();
                 let mut parts = path.split('/');
                 let name = parts.next_back().unwrap_or_default();
-                for part in parts {
-                    wanted.add_folder(&folder, part, folders)?;
-                    folder.push('/');
-                    folder.push_str(part);
-                }
+                let folder = wanted.add_folders(&volume.name, parts, folders)?;
                 let entry = Entry::File {
                     access: access(file.mode & 0o777),
                     content: &file.content,
@@ -71,6 +69,23 @@ impl<'a> Wanted<'a> {
     fn entries(&mut self, folder: &str) -> io::Result<&mut BTreeMap<Name, Entry<'a>>> {
         let folder = self.0.get_mut(folder);
         Ok(&mut folder.ok_or(io::ErrorKind::NotADirectory)?.entries)
+    }
+
+    /// Adds folders, each in the one before it and the first one in that of a volume, as far as they are missing. Gives
+    /// the path of the last one.
+    fn add_folders<'p>(
+        &mut self,
+        volume: &str,
+        parts: impl Iterator<Item = &'p str>,
+        access: Access,
+    ) -> io::Result<String> {
+        let mut folder = volume.to_owned();
+        for part in parts {
+            self.add_folder(&folder, part, access)?;
+            folder.push('/');
+            folder.push_str(part);
+        }
+        Ok(folder)
     }
 
     /// Adds a folder, unless it is there already. Tells whether it is new.
