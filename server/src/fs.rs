@@ -43,12 +43,12 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync + 'static {
     fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>>;
     /// The names in a folder, ordered.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
-    /// Opens a folder; [`io::ErrorKind::NotADirectory`] when its last name is a symbolic link.
-    fn open_dir(&self, path: &Path) -> io::Result<Box<dyn Dir>>;
     /// Makes the contents of several files durable, in any order.
     fn sync_all(&self, files: &mut [Box<dyn OpenFile>]) -> io::Result<()> {
         files.iter_mut().try_for_each(|file| file.sync())
     }
+    /// Opens a folder; [`io::ErrorKind::NotADirectory`] when its last name is a symbolic link.
+    fn open_dir(&self, path: &Path) -> io::Result<Box<dyn Dir>>;
 }
 
 /// A file that is being written.

@@ -8,6 +8,7 @@ mod error;
 mod events;
 mod fs;
 mod grpc;
+mod hardening;
 mod http;
 mod kubelet;
 mod logs;

@@ -66,6 +66,22 @@ impl<'a> Wanted<'a> {
         Ok(wanted)
     }
 
+    /// Adds folders, each in the one before it, as far as they are not there. Gives the path of the last one.
+    fn add_folders<'p>(
+        &mut self,
+        parent: &str,
+        names: impl Iterator<Item = &'p str>,
+        access: Access,
+    ) -> io::Result<String> {
+        let mut folder = parent.to_owned();
+        for name in names {
+            self.add_folder(&folder, name, access)?;
+            folder.push('/');
+            folder.push_str(name);
+        }
+        Ok(folder)
+    }
+
     fn entries(&mut self, folder: &str) -> io::Result<&mut BTreeMap<Name, Entry<'a>>> {
         let folder = self.0.get_mut(folder);
         Ok(&mut folder.ok_or(io::ErrorKind::NotADirectory)?.entries)
