@@ -199,26 +199,6 @@ impl FileSystem for Disk {
     fn open_dir(&self, path: &Path) -> io::Result<Box<dyn Dir>> {
         Ok(Box::new(DiskDir::open(path, self.metrics.clone())?))
     }
-
-    /// Several at a time: a file system with a journal writes it once for all who wait.
-    fn sync_all(&self, files: &mut [Box<dyn OpenFile>]) -> io::Result<()> {
-        let share = files.len().div_ceil(SYNC_THREADS).max(1);
-        let sync =
-            |files: &mut [Box<dyn OpenFile>]| files.iter_mut().try_for_each(|file| file.sync());
-        let mut shares = files.chunks_mut(share);
-        let own = shares.next();
-        std::thread::scope(|scope| {
-            let spawn =
-                |files| std::thread::Builder::new().spawn_scoped(scope, move || sync(files));
-            let others: Vec<_> = shares.map(spawn).collect();
-            let own = own.map_or(Ok(()), sync);
-            let joined = others.into_iter().map(|other| {
-                let failed = || io::Error::other("a thread that syncs has failed");
-                other?.join().unwrap_or_else(|_| Err(failed()))
-            });
-            joined.fold(own, Result::and)
-        })
-    }
 }
 
 /// How many files are synced at a time. More gain little on a disk that has one journal.

@@ -58,7 +58,6 @@ pub(crate) fn volume(
         group,
         folders: std::collections::BTreeSet::new(),
         folder_mode: if group.is_some() { 0o2755 } else { 0o755 },
-        folders: BTreeSet::new(),
         files: files.iter().map(file).collect::<BTreeMap<_, _>>(),
     }
 }

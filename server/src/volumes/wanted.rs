@@ -87,23 +87,6 @@ impl<'a> Wanted<'a> {
         Ok(&mut folder.ok_or(io::ErrorKind::NotADirectory)?.entries)
     }
 
-    /// Adds folders, each in the one before it and the first one in that of a volume, as far as they are missing. Gives
-    /// the path of the last one.
-    fn add_folders<'p>(
-        &mut self,
-        volume: &str,
-        parts: impl Iterator<Item = &'p str>,
-        access: Access,
-    ) -> io::Result<String> {
-        let mut folder = volume.to_owned();
-        for part in parts {
-            self.add_folder(&folder, part, access)?;
-            folder.push('/');
-            folder.push_str(part);
-        }
-        Ok(folder)
-    }
-
     /// Adds a folder, unless it is there already. Tells whether it is new.
     fn add_folder(&mut self, parent: &str, name: &str, access: Access) -> io::Result<bool> {
         let entries = self.entries(parent)?;
