@@ -107,6 +107,7 @@ fn not_played(operation: &'static str) -> RuntimeError {
 }
 
 mod trials;
+mod volumes;
 
 struct Harness {
     folder: tempfile::TempDir,
