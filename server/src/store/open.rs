@@ -77,7 +77,7 @@ pub(crate) enum OpenError {
         object: ObjectKey,
         path: PathBuf,
         #[source]
-        source: ContentError,
+        source: Box<ContentError>,
     },
     #[error(
         "revision {revision} of bundle {bundle} is not whole. Nothing was changed, and running pods go on. Mend what is \

@@ -93,7 +93,7 @@ impl Reader {
                 .map_err(|source| OpenError::Content {
                     object: summary.key.clone(),
                     path: self.contents.path(&summary.digest),
-                    source,
+                    source: Box::new(source),
                 })
         };
         of.into_iter().map(read).collect()
