@@ -244,6 +244,29 @@ fn a_failing_call_leaves_no_content_behind_and_takes_none_away() {
 }
 
 #[test]
+fn what_a_failed_commit_wrote_is_removed_without_a_restart_and_not_trusted_later() {
+    let mut failures = 0;
+    for at in 0.. {
+        let disk = SimDisk::new(Path::new(DIR));
+        let mut store = open(&disk, None).expect("open");
+        inject(&mut store, "a", &[("one", "1")], 0).expect("commit");
+        let given = [("one", "1"), ("two", "2"), ("three", "3")];
+        disk.set_fault(Fault::Once(at, io::ErrorKind::StorageFull));
+        if inject(&mut store, "a", &given, 1).is_ok() {
+            break;
+        }
+        failures += 1;
+        assert_eq!(files(&disk).len(), 1, "call {at}");
+        // Whatever is left of it, the next attempt does not rely on it.
+        inject(&mut store, "a", &given, 2).expect("commit");
+        let store = open(&disk.after_power_cut(|_| 0), None).expect("open");
+        assert_eq!(distinct(&active(&store)), 3, "call {at}");
+    }
+    // For each content four calls, then the folder, and five for the revision.
+    assert_eq!(failures, 2 * 4 + 1 + 5);
+}
+
+#[test]
 fn a_revision_that_can_not_be_removed_keeps_its_contents() {
     let disk = SimDisk::new(Path::new(DIR));
     let mut store = open(&disk, None).expect("open").keeping(2);
