@@ -169,7 +169,16 @@ async fn what_a_secret_holds_leaves_the_daemon_s_memory() {
     let (public, values) = (marker("public"), [Value::new(), Value::new()]);
     let mut client = connect(scratch.path("s")).await;
     let manifest = manifest(&public, values.each_ref());
-    client.inject_pods(request(manifest)).await.unwrap();
+    let injected = client.inject_pods(request(manifest)).await.unwrap();
+    let uid = &injected.get_ref().bundle.as_ref().unwrap().pods[0].uid;
+    // Read from the disk again for this.
+    let file = scratch.path("volumes").join(uid).join("tls/two");
+    let deadline = Instant::now() + PATIENCE;
+    while !file.exists() {
+        assert!(Instant::now() < deadline, "the pod's volume is not there");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(std::fs::read_to_string(file).unwrap(), values[1].0);
     // What comes after it does not have the buffers that it had.
     drop(client);
 
