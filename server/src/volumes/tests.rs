@@ -56,8 +56,8 @@ pub(crate) fn volume(
     VolumeContent {
         name: name.to_owned(),
         group,
-        folder_mode: if group.is_some() { 0o2755 } else { 0o755 },
         folders: std::collections::BTreeSet::new(),
+        folder_mode: if group.is_some() { 0o2755 } else { 0o755 },
         files: files.iter().map(file).collect::<BTreeMap<_, _>>(),
     }
 }
