@@ -210,7 +210,14 @@ async fn what_a_secret_holds_leaves_the_daemon_s_memory() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(std::fs::read_to_string(file).unwrap(), values[1].0);
-    // What comes after it does not have the buffers that it had.
+    // Nor does what is shown stay.
+    let show = GetRevisionRequest {
+        name: "app".to_owned(),
+        revision: 1,
+        show_secrets: true,
+    };
+    let shown = client.get_revision(show).await.unwrap().into_inner();
+    assert!(shown.object_manifests[0].contains(&values[0].base64()));
     drop(client);
 
     let mut needles = vec![public];
