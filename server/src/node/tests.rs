@@ -106,6 +106,7 @@ fn not_played(operation: &'static str) -> RuntimeError {
     }
 }
 
+mod objects;
 mod trials;
 mod volumes;
 
