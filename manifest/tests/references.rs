@@ -192,6 +192,19 @@ fn a_stored_pod_gives_the_same_again() {
     };
     let two = rendered(pod, &checked.objects, "two");
     assert_eq!(restamp(&text, &again, &stamp), Some(two));
+    // What is no rendering of the pod is not taken for one.
+    for (part, other) in [
+        ("web:1", "web:2"),
+        ("\"/etc/pki\"", "\"/etc\""),
+        ("$(USERNAME)-$(CONF_LEVEL)", "other"),
+        ("\"readOnly\": true", "\"readOnly\": false"),
+        ("\"Directory\"", "\"File\""),
+        ("seedpod.dev/revision", "revision"),
+    ] {
+        let changed = text.replacen(part, other, 1);
+        assert_ne!(changed, text, "{part}");
+        assert_eq!(restamp(&changed, &again, &stamp), None, "{part}");
+    }
 }
 
 #[test]
