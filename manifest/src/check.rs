@@ -1,6 +1,7 @@
 //! From text to checked pods.
 //!
-//! decode -> find the pods in the documents -> check each -> check the set. The rules are the kubelet's own for static
+//! decode -> find the pods and objects in the documents -> check the objects -> check each pod with them -> check the
+//! set. The rules are the kubelet's own for static
 //! pods, since a refusal of the kubelet shows nowhere but in its log.
 
 mod containers;
@@ -33,7 +34,7 @@ use crate::{
     decode::{
         self, Budget, Outcome,
         tree::{Kind, Node},
-        typed::{self, WrongType},
+        typed::{self, UnknownField, WrongType},
     },
     field::OwnedSegment,
     render, stamp,
@@ -45,6 +46,20 @@ const MAX_FILE: usize = 10 << 20;
 const MAX_STAMP: usize = 1 << 10;
 /// Indenting makes a file larger, but never by more than this factor at the depth that is allowed.
 const MAX_INDENT_FACTOR: usize = 2 * 66 + 2;
+
+/// The most Secrets and ConfigMaps of one bundle.
+const MAX_OBJECTS: usize = 1000;
+
+/// What was read. Its texts may be values of Secrets: they are wiped in the end.
+struct Wiped(Vec<Outcome>);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        for outcome in &mut self.0 {
+            outcome.documents.iter_mut().for_each(Node::wipe);
+        }
+    }
+}
 
 /// Decodes and checks the manifests of one bundle.
 pub(crate) fn check<S: AsRef<str>>(
@@ -64,12 +79,12 @@ pub(crate) fn check<S: AsRef<str>>(
     }
     let mut findings = Findings::default();
     let mut budget = Budget::default();
-    let outcomes: Vec<Outcome> = manifests
+    let outcomes = manifests
         .iter()
-        .map(|manifest| decode::read(manifest.as_ref(), &mut budget))
-        .collect();
+        .map(|manifest| decode::read(manifest.as_ref(), &mut budget));
+    let outcomes = Wiped(outcomes.collect());
     let mut items = Vec::new();
-    for (manifest, outcome) in outcomes.iter().enumerate() {
+    for (manifest, outcome) in outcomes.0.iter().enumerate() {
         report_outcome(&mut findings, manifest, outcome);
         for (index, node) in outcome.documents.iter().enumerate() {
             let origin = document_path(manifest, outcome, index);
@@ -83,24 +98,30 @@ pub(crate) fn check<S: AsRef<str>>(
             );
         }
     }
-    if items.len() > options.max_pods {
-        let description = format!(
-            "the bundle has {} pods; at most {} are allowed",
-            items.len(),
-            options.max_pods
-        );
-        findings.violate(|| of_bundle(Reason::TooManyPods, description));
-        return Err(in_order(findings));
+    let (items, objects): (Vec<_>, Vec<_>) = items
+        .into_iter()
+        .partition(|item| item.kind == ItemKind::Pod);
+    for (count, what, most, reason) in [
+        (items.len(), "pods", options.max_pods, Reason::TooManyPods),
+        (
+            objects.len(),
+            "Secrets and ConfigMaps",
+            MAX_OBJECTS,
+            Reason::TooManyObjects,
+        ),
+    ] {
+        if count > most {
+            let description = format!("the bundle has {count} {what}; at most {most} are allowed");
+            findings.violate(|| of_bundle(reason, description));
+            return Err(in_order(findings));
+        }
     }
+    let (objects, faulty) = objects::check(&mut findings, objects, options);
     if items.is_empty() && !findings.has_violations() {
         let description =
             "the bundle has no pod: send at least one, or remove the bundle".to_owned();
         return Err(vec![of_bundle(Reason::NoPods, description)]);
     }
-    let (items, objects): (Vec<_>, Vec<_>) = items
-        .into_iter()
-        .partition(|item| item.kind == ItemKind::Pod);
-    let (objects, faulty) = objects::check(&mut findings, objects, options);
     let pods: Vec<(Pod, &Node)> = items
         .into_iter()
         .filter_map(|item| {
@@ -115,6 +136,8 @@ pub(crate) fn check<S: AsRef<str>>(
     }
     let mut pods: Vec<Pod> = pods.into_iter().map(|(pod, _)| pod).collect();
     pods.sort_by(|a, b| a.key().cmp(b.key()));
+    let references = pods.iter().flat_map(Pod::references).collect();
+    objects::warn_of_unused(&mut findings, &objects, &references);
     Ok(Checked {
         pods,
         objects,
@@ -213,29 +236,8 @@ fn check_pod(
     metadata::drop_server_fields(report, &mut object);
     let mut value = Value::Object(object);
     let typed = typed::decode(&value);
-    for unknown in &typed.unknown {
-        let suggestion = unknown
-            .suggestion()
-            .map(|field| format!("; did you mean {field}?"))
-            .unwrap_or_default();
-        match options.field_validation {
-            FieldValidation::Strict => {
-                let description = format!("Kubernetes has no such field{suggestion}");
-                report.refuse_key_owned(&unknown.path, Reason::UnknownField, description);
-            }
-            FieldValidation::Warn => {
-                let description = format!(
-                    "Kubernetes 1.37 has no such field; the kubelet ignores it{suggestion}"
-                );
-                report.warn_owned(&unknown.path, Reason::UnknownField, description);
-            }
-        }
-    }
-    for wrong in &typed.wrong {
-        let path: Vec<_> = wrong.path.iter().map(OwnedSegment::as_segment).collect();
-        let description = describe_wrong_type(node.find(path), wrong);
-        report.refuse_owned(&wrong.path, Reason::WrongType, description);
-    }
+    report_unknown(report, &typed.unknown, options.field_validation);
+    report_wrong(report, &typed.wrong);
     let pod = typed.pod?;
     metadata::check(report, &pod.metadata, &options.node);
     canonicalise(&mut value);
@@ -251,6 +253,35 @@ fn check_pod(
     let pod = Pod::from_canonical(value, std::mem::take(&mut report.prefix), Some(position))?;
     check_size(findings, &pod);
     Some(pod)
+}
+
+fn report_unknown(report: &mut Report<'_>, fields: &[UnknownField], validation: FieldValidation) {
+    for unknown in fields {
+        let suggestion = unknown
+            .suggestion()
+            .map(|field| format!("; did you mean {field}?"))
+            .unwrap_or_default();
+        match validation {
+            FieldValidation::Strict => {
+                let description = format!("Kubernetes has no such field{suggestion}");
+                report.refuse_key_owned(&unknown.path, Reason::UnknownField, description);
+            }
+            FieldValidation::Warn => {
+                let description = format!(
+                    "Kubernetes 1.37 has no such field; the kubelet ignores it{suggestion}"
+                );
+                report.warn_owned(&unknown.path, Reason::UnknownField, description);
+            }
+        }
+    }
+}
+
+fn report_wrong(report: &mut Report<'_>, values: &[WrongType]) {
+    for wrong in values {
+        let path = wrong.path.iter().map(OwnedSegment::as_segment);
+        let description = describe_wrong_type(report.tree.find(path), wrong);
+        report.refuse_owned(&wrong.path, Reason::WrongType, description);
+    }
 }
 
 fn describe_wrong_type(node: Option<&Node>, wrong: &WrongType) -> String {

@@ -3,7 +3,7 @@
 mod budget;
 mod json;
 mod scalar;
-mod suggest;
+pub(crate) mod suggest;
 pub(crate) mod tree;
 pub(crate) mod typed;
 mod yaml;

@@ -101,3 +101,49 @@ impl<'de> Deserialize<'de> for KeyedDigest {
         text.parse().map_err(serde::de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_the_hmac_of_rfc_4231() {
+        // Its test case 1, whose key of 20 bytes is padded with zeros as HMAC does itself.
+        let mut key = Zeroizing::new([0; 32]);
+        key[..20].fill(0x0b);
+        let digest = DigestKey::new(key).digest(b"Hi There");
+        assert_eq!(
+            digest.hex(),
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
+        );
+    }
+
+    #[test]
+    fn a_digest_is_read_back_and_nothing_else_is() {
+        let digest = DigestKey::new(Zeroizing::new([1; 32])).digest(b"value");
+        let text = digest.to_string();
+        assert_eq!(text.parse(), Ok(digest));
+        let json = serde_json::to_string(&digest).unwrap();
+        assert_eq!(json, format!("\"{text}\""));
+        assert_eq!(serde_json::from_str::<KeyedDigest>(&json).unwrap(), digest);
+        for bad in [
+            "",
+            PREFIX,
+            &digest.hex(),
+            &text[..text.len() - 1],
+            &format!("{text}0"),
+            &text.to_uppercase(),
+            &text.replace("hmac-", ""),
+            &format!("{PREFIX}{}", "é".repeat(32)),
+        ] {
+            assert_eq!(bad.parse::<KeyedDigest>(), Err(NoDigest), "{bad}");
+        }
+    }
+
+    #[test]
+    fn another_key_gives_another_digest() {
+        let of = |byte| DigestKey::new(Zeroizing::new([byte; 32])).digest(b"value");
+        assert_ne!(of(1), of(2));
+        assert_eq!(of(1), of(1));
+    }
+}

@@ -10,6 +10,7 @@ mod check;
 mod decode;
 mod diff;
 mod digest;
+mod encoding;
 mod field;
 mod foreign;
 mod materials;

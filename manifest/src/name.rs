@@ -35,6 +35,17 @@ pub(crate) fn is_dns_subdomain(name: &str) -> bool {
         })
 }
 
+/// Whether `key` can be a key of a Secret or ConfigMap, and so the name of a file: Kubernetes' `IsConfigMapKey`.
+pub(crate) fn is_data_key(key: &str) -> bool {
+    !key.is_empty()
+        && key.len() <= 253
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+        && key != "."
+        && !key.starts_with("..")
+}
+
 /// The name of a bundle: a DNS-1123 label.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BundleName(String);

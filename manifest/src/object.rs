@@ -1,12 +1,17 @@
 //! Secrets and ConfigMaps: what pods take data from.
 
+mod codec;
+
 use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::{DigestKey, KeyedDigest, Position};
+use crate::{DigestKey, KeyedDigest, Position, Secrets, encoding};
+
+/// What stands in the place of a Secret's value.
+const MASK: &str = "<masked>";
 
 /// A kind of object that pods take data from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -110,9 +115,24 @@ impl Objects {
         self.0.values()
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl IntoIterator for Objects {
+    type Item = Object;
+    type IntoIter = std::collections::btree_map::IntoValues<ObjectKey, Object>;
+
+    /// Ordered by their keys.
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_values()
     }
 }
 
@@ -177,16 +197,47 @@ impl Object {
         }
     }
 
-    /// The whole object for the disk: the same bytes for the same content, wiped when dropped.
+    /// The whole object for the disk, as one line of JSON: the same bytes for the same content, wiped when dropped.
+    ///
+    /// `{"head":<the object without its data>,"data":{"<key>":{"value":"<base64>","binary":<bool>}}}`
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let mut bytes = Zeroizing::new(Vec::new());
-        bytes.extend(self.head.to_string().into_bytes());
-        bytes
+        codec::encode(self)
     }
 
     /// The inverse of [`Object::encode`]. `None` when the bytes are not an object's.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let _ = bytes;
-        None
+        codec::decode(bytes)
+    }
+
+    /// The object as it can stand in a manifest. With the values of a Secret masked, they stand as text under
+    /// `stringData`; a ConfigMap's are always shown.
+    ///
+    /// What it returns is not wiped.
+    pub fn to_manifest_value(&self, secrets: Secrets) -> Value {
+        let mut value = self.head.clone();
+        let Value::Object(fields) = &mut value else {
+            return value;
+        };
+        for (key, datum) in &self.data {
+            let encoded = || encoding::encode(&datum.bytes);
+            let (field, text) = match (self.key.kind, secrets) {
+                (ObjectKind::Secret, Secrets::Masked) => ("stringData", MASK.to_owned()),
+                (ObjectKind::Secret, Secrets::Shown) => ("data", encoded()),
+                (ObjectKind::ConfigMap, _) if datum.binary => ("binaryData", encoded()),
+                (ObjectKind::ConfigMap, _) => match std::str::from_utf8(&datum.bytes) {
+                    Ok(text) => ("data", text.to_owned()),
+                    // Never: it was a text.
+                    Err(_) => ("binaryData", encoded()),
+                },
+            };
+            let data = fields
+                .entry(field)
+                .or_insert_with(|| Value::Object(serde_json::Map::new()));
+            data[key.as_str()] = Value::from(text);
+        }
+        value
     }
 }
+
+#[cfg(test)]
+mod tests;

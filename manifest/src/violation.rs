@@ -25,18 +25,15 @@ pub enum Reason {
     TooComplex,
     /// One object has the same key twice.
     DuplicateKey,
-    /// A key is not a string, or YAML reads it as another one than was written.
+    /// A key is not a string, or YAML reads it as another one than was written, or a key of a Secret or ConfigMap can not
+    /// be the name of a file.
     InvalidKey,
     /// A value has another type than the field, such as a number where a string is wanted.
     WrongType,
     /// Kubernetes has no such field. A warning when the validation of fields is set to warn.
     UnknownField,
-    /// The document is no Pod: another `kind`, another `apiVersion`, or none.
+    /// The document is no Pod, Secret or ConfigMap: another `kind`, another `apiVersion`, or none.
     UnsupportedKind,
-    /// A Secret stands in the bundle; this version takes none.
-    SecretNotSupported,
-    /// A ConfigMap stands in the bundle; this version takes none.
-    ConfigMapNotSupported,
     /// A required field is missing or empty.
     MissingField,
     /// A name breaks the rules for names of its sort.
@@ -71,6 +68,12 @@ pub enum Reason {
     BundleTooLarge,
     /// The bundle has no pod.
     NoPods,
+    /// Two Secrets or two ConfigMaps of the bundle have the same namespace and name.
+    DuplicateObject,
+    /// The bundle has more Secrets and ConfigMaps than are allowed.
+    TooManyObjects,
+    /// The values of a Secret or ConfigMap together have more bytes than Kubernetes allows.
+    ObjectTooLarge,
     /// Warning: a field that only a server or the kubelet writes was left out.
     FieldDropped,
     /// Warning: the kubelet does not resolve `priorityClassName`; without `priority` it ends the pod first at shutdown.
@@ -83,6 +86,8 @@ pub enum Reason {
     FieldIgnored,
     /// Warning: the kubelet takes another value than one might think.
     DefaultApplied,
+    /// Warning: no pod of its namespace refers to a Secret or ConfigMap of the bundle.
+    UnusedObject,
 }
 
 impl Reason {
@@ -96,8 +101,6 @@ impl Reason {
         Self::WrongType,
         Self::UnknownField,
         Self::UnsupportedKind,
-        Self::SecretNotSupported,
-        Self::ConfigMapNotSupported,
         Self::MissingField,
         Self::InvalidName,
         Self::NameTooLong,
@@ -115,12 +118,16 @@ impl Reason {
         Self::TooManyPods,
         Self::BundleTooLarge,
         Self::NoPods,
+        Self::DuplicateObject,
+        Self::TooManyObjects,
+        Self::ObjectTooLarge,
         Self::FieldDropped,
         Self::PriorityNotSet,
         Self::RestartPolicyIgnored,
         Self::NodeSelection,
         Self::FieldIgnored,
         Self::DefaultApplied,
+        Self::UnusedObject,
     ];
 
     /// The reason in UPPER_SNAKE_CASE, as it stands in errors.
@@ -134,8 +141,6 @@ impl Reason {
             Self::WrongType => "WRONG_TYPE",
             Self::UnknownField => "UNKNOWN_FIELD",
             Self::UnsupportedKind => "UNSUPPORTED_KIND",
-            Self::SecretNotSupported => "SECRET_NOT_SUPPORTED",
-            Self::ConfigMapNotSupported => "CONFIG_MAP_NOT_SUPPORTED",
             Self::MissingField => "MISSING_FIELD",
             Self::InvalidName => "INVALID_NAME",
             Self::NameTooLong => "NAME_TOO_LONG",
@@ -153,12 +158,16 @@ impl Reason {
             Self::TooManyPods => "TOO_MANY_PODS",
             Self::BundleTooLarge => "BUNDLE_TOO_LARGE",
             Self::NoPods => "NO_PODS",
+            Self::DuplicateObject => "DUPLICATE_OBJECT",
+            Self::TooManyObjects => "TOO_MANY_OBJECTS",
+            Self::ObjectTooLarge => "OBJECT_TOO_LARGE",
             Self::FieldDropped => "FIELD_DROPPED",
             Self::PriorityNotSet => "PRIORITY_NOT_SET",
             Self::RestartPolicyIgnored => "RESTART_POLICY_IGNORED",
             Self::NodeSelection => "NODE_SELECTION",
             Self::FieldIgnored => "FIELD_IGNORED",
             Self::DefaultApplied => "DEFAULT_APPLIED",
+            Self::UnusedObject => "UNUSED_OBJECT",
         }
     }
 }

@@ -79,6 +79,8 @@ fn every_reason_of_a_single_manifest_is_in_the_table() {
         Reason::PodTooLarge,
         Reason::TooManyPods,
         Reason::BundleTooLarge,
+        Reason::TooManyObjects,
+        Reason::ObjectTooLarge,
         // Warnings.
         Reason::FieldDropped,
         Reason::PriorityNotSet,
@@ -86,6 +88,7 @@ fn every_reason_of_a_single_manifest_is_in_the_table() {
         Reason::NodeSelection,
         Reason::FieldIgnored,
         Reason::DefaultApplied,
+        Reason::UnusedObject,
     ];
     for reason in Reason::ALL {
         assert!(

@@ -1,4 +1,4 @@
-//! From documents to pods: kinds and lists.
+//! From documents to pods, Secrets and ConfigMaps: kinds and lists.
 
 use super::report::{Findings, Report};
 use crate::{
@@ -19,11 +19,21 @@ pub(crate) struct Item<'n> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ItemKind {
     Pod,
-    #[expect(dead_code, reason = "until documents are taken as such")]
     Object(ObjectKind),
 }
 
-/// Finds the pods of a document, also in lists.
+/// The kinds that a bundle takes. All of them are of `v1`.
+const KINDS: [&str; 7] = [
+    "Pod",
+    "Secret",
+    "ConfigMap",
+    "List",
+    "PodList",
+    "SecretList",
+    "ConfigMapList",
+];
+
+/// Finds the pods, Secrets and ConfigMaps of a document, also in lists.
 pub(crate) fn expand<'n>(
     findings: &mut Findings,
     manifest: usize,
@@ -63,12 +73,20 @@ fn expand_as<'n>(
     let Some(kind) = read_kind(report, implied) else {
         return;
     };
+    let single = match kind {
+        "Pod" => Some(ItemKind::Pod),
+        "Secret" => Some(ItemKind::Object(ObjectKind::Secret)),
+        "ConfigMap" => Some(ItemKind::Object(ObjectKind::ConfigMap)),
+        _ => None,
+    };
+    if let Some(kind) = single {
+        items.push(Item { kind, ..item });
+        return;
+    }
     let item_kind = match kind {
-        "Pod" => {
-            items.push(item);
-            return;
-        }
         "PodList" => Some("Pod"),
+        "SecretList" => Some("Secret"),
+        "ConfigMapList" => Some("ConfigMap"),
         _ => None,
     };
     let root = Path::ROOT;
@@ -129,39 +147,36 @@ fn read_kind<'n>(report: &mut Report<'n>, implied: Option<&'n str>) -> Option<&'
         "Job",
         "CronJob",
     ];
-    let (reason, description) = match kind {
-        "Secret" => (
-            Reason::SecretNotSupported,
-            "this version takes no Secrets: put the files on the node and mount them with hostPath volumes, or write \
-             values into the containers' env"
-                .to_owned(),
-        ),
-        "ConfigMap" => (
-            Reason::ConfigMapNotSupported,
-            "this version takes no ConfigMaps: put the files on the node and mount them with hostPath volumes, or write \
-             values into the containers' env"
-                .to_owned(),
-        ),
-        "Pod" | "PodList" | "List" if version == "v1" => return Some(kind),
-        "Pod" | "PodList" | "List" => {
-            let description = format!("the apiVersion of a {kind} is v1, not \"{}\"", shorten(version));
-            report.refuse(&root.key("apiVersion"), Reason::UnsupportedKind, description);
-            return None;
+    let description = if KINDS.contains(&kind) {
+        if version == "v1" {
+            return Some(kind);
         }
-        _ if workloads.contains(&kind) => (
+        let description = format!(
+            "the apiVersion of a {kind} is v1, not \"{}\"",
+            shorten(version)
+        );
+        report.refuse(
+            &root.key("apiVersion"),
             Reason::UnsupportedKind,
-            format!("the kubelet runs no {kind}: write the pod of its template as a Pod of its own"),
-        ),
-        _ => {
-            let near = ["Pod", "PodList", "List"].into_iter().find(|known| known.eq_ignore_ascii_case(kind));
-            let remedy = near.map_or_else(|| "leave it out".to_owned(), |known| format!("did you mean {known}?"));
-            (
-                Reason::UnsupportedKind,
-                format!("a bundle takes Pods, and Lists of them, but no \"{}\": {remedy}", shorten(kind)),
-            )
-        }
+            description,
+        );
+        return None;
+    } else if workloads.contains(&kind) {
+        format!("the kubelet runs no {kind}: write the pod of its template as a Pod of its own")
+    } else {
+        let near = KINDS
+            .into_iter()
+            .find(|known| known.eq_ignore_ascii_case(kind));
+        let remedy = near.map_or_else(
+            || "leave it out".to_owned(),
+            |known| format!("did you mean {known}?"),
+        );
+        format!(
+            "a bundle takes Pods, Secrets, ConfigMaps, and Lists of them, but no \"{}\": {remedy}",
+            shorten(kind)
+        )
     };
-    report.refuse(&root.key("kind"), reason, description);
+    report.refuse(&root.key("kind"), Reason::UnsupportedKind, description);
     None
 }
 

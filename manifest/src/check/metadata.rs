@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value};
 
 use super::{
-    names::{dns_label, is_label_value, is_qualified_name},
+    names::{dns_label, dns_subdomain, is_label_value, is_qualified_name},
     report::Report,
 };
 use crate::{
@@ -28,6 +28,9 @@ const KUBELET_ANNOTATIONS: [&str; 3] = [
     "kubernetes.io/config.source",
 ];
 const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
+
+/// What `kubectl apply` keeps of an object: all of it, with its data.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Fields of `metadata` that an API server writes.
 const SERVER_FIELDS: [&str; 10] = [
@@ -63,7 +66,8 @@ pub(crate) fn drop_server_fields(report: &mut Report<'_>, pod: &mut Map<String, 
         if let Some(value) = metadata.remove(field)
             && !is_empty(&value)
         {
-            let description = "it belongs to an object of the API and means nothing on a static pod; it was left out";
+            let description =
+                "only an API server writes it, and it means nothing on a node; it was left out";
             report.warn(&path.key(field), Reason::FieldDropped, description);
         }
     }
@@ -78,6 +82,27 @@ pub(crate) fn drop_server_fields(report: &mut Report<'_>, pod: &mut Map<String, 
                 );
             }
         }
+    }
+}
+
+/// As [`drop_server_fields`], for a Secret or ConfigMap: the data must not stand in an annotation too, which is shown.
+pub(crate) fn drop_server_fields_of_object(
+    report: &mut Report<'_>,
+    object: &mut Map<String, Value>,
+) {
+    drop_server_fields(report, object);
+    let annotations = object
+        .get_mut("metadata")
+        .and_then(|metadata| metadata.get_mut("annotations"))
+        .and_then(Value::as_object_mut);
+    if annotations.is_some_and(|annotations| annotations.remove(LAST_APPLIED).is_some()) {
+        let metadata = Path::ROOT.key("metadata");
+        let annotations = metadata.key("annotations");
+        report.warn(
+            &annotations.key(LAST_APPLIED),
+            Reason::FieldDropped,
+            "it repeats the object's data, and only kubectl reads it; it was left out",
+        );
     }
 }
 
@@ -121,6 +146,57 @@ pub(crate) fn check(report: &mut Report<'_>, metadata: &ObjectMeta, node: &NodeN
     if !name.is_empty() {
         check_name(report, &path.key("name"), namespace, name, node);
     }
+    check_labels(report, &path, metadata);
+    check_annotations(report, &path.key("annotations"), metadata);
+}
+
+/// Checks the metadata of a Secret or ConfigMap.
+pub(crate) fn check_object(report: &mut Report<'_>, metadata: &ObjectMeta) {
+    let root = Path::ROOT;
+    let path = root.key("metadata");
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    if !namespace.is_empty() {
+        dns_label(report, &path.key("namespace"), namespace);
+    }
+    let name = metadata.name.as_deref().unwrap_or_default();
+    if metadata
+        .generate_name
+        .as_deref()
+        .is_some_and(|name| !name.is_empty())
+    {
+        let description =
+            "pods refer to an object by its name, so none is generated: set metadata.name instead";
+        report.refuse_key(
+            &path.key("generateName"),
+            Reason::ForbiddenField,
+            description,
+        );
+    } else if name.is_empty() {
+        report.refuse(
+            &path.key("name"),
+            Reason::MissingField,
+            "a name is required",
+        );
+    }
+    if !name.is_empty() {
+        dns_subdomain(report, &path.key("name"), name);
+    }
+    check_labels(report, &path, metadata);
+    let list = path.key("annotations");
+    if metadata
+        .annotations
+        .as_ref()
+        .is_some_and(|it| it.contains_key(WAVE))
+    {
+        let description =
+            "only pods have a wave; what they refer to is there before them: remove the annotation";
+        report.refuse_key(&list.key(WAVE), Reason::ReservedAnnotation, description);
+    } else {
+        check_annotations(report, &list, metadata);
+    }
+}
+
+fn check_labels(report: &mut Report<'_>, path: &Path<'_>, metadata: &ObjectMeta) {
     for (key, value) in metadata.labels.iter().flatten() {
         let path = path.key("labels");
         check_key(report, &path.key(key), key);
@@ -130,7 +206,6 @@ pub(crate) fn check(report: &mut Report<'_>, metadata: &ObjectMeta, node: &NodeN
             report.refuse(&path.key(key), Reason::InvalidValue, description);
         }
     }
-    check_annotations(report, &path.key("annotations"), metadata);
 }
 
 fn check_name(

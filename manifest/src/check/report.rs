@@ -34,6 +34,16 @@ impl Findings {
         !self.violations.is_empty()
     }
 
+    /// Whether something is wrong at or below a field.
+    pub(crate) fn concern(&self, field: &str) -> bool {
+        self.violations.iter().any(|violation| {
+            violation
+                .field
+                .strip_prefix(field)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        })
+    }
+
     pub(crate) fn into_parts(self) -> (Vec<Violation>, Vec<Warning>) {
         (self.violations, self.warnings)
     }
@@ -72,6 +82,20 @@ impl Report<'_> {
         let segments = path.segments();
         self.push(&segments, reason, description.into(), |tree| {
             tree.locate_key(&segments)
+        });
+    }
+
+    /// As [`Report::refuse_key`], for a key below the path that must not be told.
+    pub(crate) fn refuse_untold_key(
+        &mut self,
+        path: &Path<'_>,
+        key: &str,
+        reason: Reason,
+        description: impl Into<String>,
+    ) {
+        let at = path.key(key).segments();
+        self.push(&path.segments(), reason, description.into(), |tree| {
+            tree.locate_key(&at)
         });
     }
 

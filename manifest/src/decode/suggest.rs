@@ -22,6 +22,11 @@ pub(crate) fn nearest_field(path: &[OwnedSegment]) -> Option<&'static str> {
         path: parents,
         fields: &mut fields,
     });
+    nearest(unknown, fields)
+}
+
+/// The one of the fields that is nearest to the unknown one, when one is near.
+pub(crate) fn nearest(unknown: &str, fields: &[&'static str]) -> Option<&'static str> {
     let wanted = unknown.to_lowercase();
     // One slip for each four letters or so; more would suggest what nobody meant.
     let tolerance = unknown.chars().count().div_ceil(4).min(3);

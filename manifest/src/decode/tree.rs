@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use serde_json::{Map, Number, Value};
+use zeroize::Zeroize as _;
 
 use crate::field::Segment;
 
@@ -122,6 +123,16 @@ impl Node {
                     .map(|entry| (entry.key.clone(), entry.value.to_value()))
                     .collect::<Map<_, _>>(),
             ),
+        }
+    }
+
+    /// Overwrites all texts but the keys: they may be what is secret.
+    pub(crate) fn wipe(&mut self) {
+        match &mut self.kind {
+            Kind::Text(text) => text.zeroize(),
+            Kind::List(items) => items.iter_mut().for_each(Self::wipe),
+            Kind::Map(entries) => entries.iter_mut().for_each(|entry| entry.value.wipe()),
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) => {}
         }
     }
 
