@@ -37,6 +37,7 @@ use crate::{
         typed::{self, UnknownField, WrongType},
     },
     field::OwnedSegment,
+    name::is_data_key,
     render, stamp,
 };
 
@@ -50,13 +51,16 @@ const MAX_INDENT_FACTOR: usize = 2 * 66 + 2;
 /// The most Secrets and ConfigMaps of one bundle.
 const MAX_OBJECTS: usize = 1000;
 
-/// What was read. Its texts may be values of Secrets: they are wiped in the end.
+/// What was read. What is no pod may hold values of Secrets, which are wiped in the end; a pod lives on as it is.
 struct Wiped(Vec<Outcome>);
 
 impl Drop for Wiped {
     fn drop(&mut self) {
         for outcome in &mut self.0 {
-            outcome.documents.iter_mut().for_each(Node::wipe);
+            let documents = outcome.documents.iter_mut();
+            documents
+                .filter(|it| it.get("kind").and_then(Node::text) != Some("Pod"))
+                .for_each(Node::wipe);
         }
     }
 }
@@ -197,13 +201,32 @@ fn report_outcome(findings: &mut Findings, manifest: usize, outcome: &Outcome) {
     }
     for fault in &outcome.faults {
         let prefix = document_path(manifest, outcome, fault.document);
-        let field = crate::field::join(&prefix, fault.path.iter().map(OwnedSegment::as_segment));
+        let path = told_path(&fault.path);
+        let field = crate::field::join(&prefix, path.iter().map(OwnedSegment::as_segment));
         findings.violate(|| Violation {
             field,
             reason: fault.reason,
             description: fault.description.clone(),
             position: Some(position(manifest, fault.mark)),
         });
+    }
+}
+
+/// The part of a path that may be told: what stands below a key of a Secret is its value, whatever YAML reads into it.
+fn told_path(path: &[OwnedSegment]) -> &[OwnedSegment] {
+    let is_key = |segment: &OwnedSegment, names: &[&str]| matches!(segment, OwnedSegment::Key(key) if names.contains(&key.as_str()));
+    let mut field = 0;
+    while let Some([list, OwnedSegment::Index(_)]) = path.get(field..field + 2)
+        && is_key(list, &["items"])
+    {
+        field += 2;
+    }
+    match path.get(field..field + 2) {
+        Some([data, key]) if is_key(data, &["data", "stringData", "binaryData"]) => {
+            let may_be_told = matches!(key, OwnedSegment::Key(key) if is_data_key(key));
+            &path[..field + 1 + usize::from(may_be_told)]
+        }
+        _ => path,
     }
 }
 

@@ -1,5 +1,8 @@
 //! What holds for every input.
 
+#[path = "properties/objects.rs"]
+mod objects;
+
 use proptest::prelude::*;
 use seedpod_manifest::{
     BundleName, FieldValidation, Materials, Options, Secrets, Side, Stamp, check, diff,
@@ -7,11 +10,12 @@ use seedpod_manifest::{
 };
 use serde_json::{Map, Value, json};
 
-const SEEDS: [&str; 5] = [
+const SEEDS: [&str; 6] = [
     include_str!("../testdata/good/etcd.yaml"),
     include_str!("../testdata/good/kube-apiserver.yaml"),
     include_str!("../testdata/good/control-plane.yaml"),
     include_str!("../testdata/good/everything.yaml"),
+    include_str!("../testdata/good/objects.yaml"),
     include_str!("../testdata/bad-manifests.yaml"),
 ];
 
@@ -60,6 +64,9 @@ fn use_text(text: &str) {
                     let again = check(&[&shown], &options(validation));
                     let again = again.unwrap_or_else(|it| panic!("{it:?}\n{shown}"));
                     assert_eq!(again.pods[0].digest(), pod.digest(), "{shown}");
+                }
+                for object in checked.objects.iter() {
+                    objects::read_back(object, validation);
                 }
             }
             Err(violations) => {
@@ -126,6 +133,8 @@ fn piece() -> impl Strategy<Value = String> {
         "v1",
         "kind",
         "Pod",
+        "Secret",
+        "data",
         "List",
         "items",
         "metadata",
@@ -340,6 +349,13 @@ fn hostile_texts_get_an_answer_soon() {
             "apiVersion: v1\nkind: Pod\nmetadata: {{name: a}}\nspec: {{containers: [{}]}}\n",
             repeated("1, ")
         ),
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: a}}\ndata: {{{}}}\n",
+            (0..15_000)
+                .map(|n| format!("k{n}: 1, a/{n}: b, "))
+                .collect::<String>()
+        ),
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\ndata: {k: 1}\n---\n".repeat(1000),
         nested_anchors,
         growing_aliases,
         format!("a: &a {long}\nb: [{}]\n", "*a, ".repeat(10_000)),

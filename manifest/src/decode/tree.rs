@@ -184,3 +184,21 @@ pub(crate) fn repeated_keys(entries: &[Entry]) -> Vec<&Entry> {
         .filter(|entry| !seen.insert(entry.key.as_str()))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::decode::{Budget, read};
+
+    #[test]
+    fn wiping_leaves_no_text_but_the_keys() {
+        let text = "a: secret\nb: [secret, {c: secret, d: 1}]\ne: true\nf:\n";
+        let mut documents = read(text, &mut Budget::default()).documents;
+        documents[0].wipe();
+        assert_eq!(
+            documents[0].to_value(),
+            json!({"a": "", "b": ["", {"c": "", "d": 1}], "e": true, "f": null})
+        );
+    }
+}

@@ -31,13 +31,13 @@ pub(super) fn check(
             check_json(report, object_type, ".dockerconfigjson", data);
         }
         "kubernetes.io/dockercfg" => check_json(report, object_type, ".dockercfg", data),
-        "kubernetes.io/basic-auth" => {
-            // One of them will do.
-            if !data.contains_key("username") && !data.contains_key("password") {
-                let description =
-                    format!("a Secret of the type {object_type} has username, password or both");
-                report.refuse(&Path::ROOT.key("data"), Reason::MissingField, description);
-            }
+        // One of them will do.
+        "kubernetes.io/basic-auth"
+            if !data.contains_key("username") && !data.contains_key("password") =>
+        {
+            let description =
+                format!("a Secret of the type {object_type} has username, password or both");
+            report.refuse(&Path::ROOT.key("data"), Reason::MissingField, description);
         }
         "kubernetes.io/ssh-auth" => {
             let key = "ssh-privatekey";
@@ -71,11 +71,7 @@ fn missing(report: &mut Report<'_>, object_type: &str, key: &str) {
     let description = format!(
         "a Secret of the type {object_type} must have this key: set it, or use the type {OPAQUE}"
     );
-    report.refuse(
-        &Path::ROOT.key("data").key(key),
-        Reason::MissingField,
-        description,
-    );
+    refuse(report, key, Reason::MissingField, description);
 }
 
 fn check_json(
@@ -92,15 +88,18 @@ fn check_json(
     if serde_json::from_slice::<Option<JsonObject>>(&datum.bytes).is_err() {
         let description =
             format!("a Secret of the type {object_type} must hold a JSON object here: correct it");
-        let root = Path::ROOT;
-        let plain = root.key("stringData");
-        let encoded = root.key("data");
-        let path = if report.has(&plain.key(key)) {
-            plain.key(key)
-        } else {
-            encoded.key(key)
-        };
-        report.refuse(&path, Reason::InvalidValue, description);
+        refuse(report, key, Reason::InvalidValue, description);
+    }
+}
+
+/// At the value that counts.
+fn refuse(report: &mut Report<'_>, key: &str, reason: Reason, description: String) {
+    let root = Path::ROOT;
+    let plain = root.key("stringData");
+    if report.has(&plain.key(key)) {
+        report.refuse(&plain.key(key), reason, description);
+    } else {
+        report.refuse(&root.key("data").key(key), reason, description);
     }
 }
 
