@@ -86,6 +86,18 @@ pub enum Reason {
     FieldIgnored,
     /// Warning: the kubelet takes another value than one might think.
     DefaultApplied,
+    /// A reference to a Secret or ConfigMap that the bundle does not have in the pod's namespace.
+    UnknownObject,
+    /// A reference to a key that the Secret or ConfigMap does not have.
+    UnknownKey,
+    /// A variable takes its value from a Secret, and nobody has allowed it.
+    SecretInEnv,
+    /// A `downwardAPI` source beside Secrets or ConfigMaps wants what only the kubelet knows.
+    NotStatic,
+    /// The volumes of Secrets and ConfigMaps have more or larger files than are allowed.
+    VolumesTooLarge,
+    /// Warning: the modes of files keep the container's user from reading them.
+    UnreadableFile,
     /// Warning: no pod of its namespace refers to a Secret or ConfigMap of the bundle.
     UnusedObject,
 }
@@ -127,6 +139,12 @@ impl Reason {
         Self::NodeSelection,
         Self::FieldIgnored,
         Self::DefaultApplied,
+        Self::UnknownObject,
+        Self::UnknownKey,
+        Self::SecretInEnv,
+        Self::NotStatic,
+        Self::VolumesTooLarge,
+        Self::UnreadableFile,
         Self::UnusedObject,
     ];
 
@@ -167,6 +185,12 @@ impl Reason {
             Self::NodeSelection => "NODE_SELECTION",
             Self::FieldIgnored => "FIELD_IGNORED",
             Self::DefaultApplied => "DEFAULT_APPLIED",
+            Self::UnknownObject => "UNKNOWN_OBJECT",
+            Self::UnknownKey => "UNKNOWN_KEY",
+            Self::SecretInEnv => "SECRET_IN_ENV",
+            Self::NotStatic => "NOT_STATIC",
+            Self::VolumesTooLarge => "VOLUMES_TOO_LARGE",
+            Self::UnreadableFile => "UNREADABLE_FILE",
             Self::UnusedObject => "UNUSED_OBJECT",
         }
     }

@@ -79,6 +79,7 @@ fn every_reason_of_a_single_manifest_is_in_the_table() {
         Reason::PodTooLarge,
         Reason::TooManyPods,
         Reason::BundleTooLarge,
+        Reason::VolumesTooLarge,
         Reason::TooManyObjects,
         Reason::ObjectTooLarge,
         // Warnings.
@@ -88,6 +89,7 @@ fn every_reason_of_a_single_manifest_is_in_the_table() {
         Reason::NodeSelection,
         Reason::FieldIgnored,
         Reason::DefaultApplied,
+        Reason::UnreadableFile,
         Reason::UnusedObject,
     ];
     for reason in Reason::ALL {

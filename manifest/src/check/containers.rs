@@ -7,8 +7,7 @@ use k8s_openapi::api::core::v1::{Container, Lifecycle, PodSpec};
 use super::{
     env,
     names::{no_backsteps, one_of, one_of_strictly, required, required_dns_label},
-    ports, probes,
-    references::{self, Scope},
+    ports, probes, references,
     report::Report,
     resources, security,
     spec::{grace_period, is_repeated},
@@ -22,7 +21,6 @@ pub(crate) fn check(
     path: &Path<'_>,
     spec: &PodSpec,
     volumes: &VolumeNames<'_>,
-    scope: &Scope<'_>,
 ) {
     if spec.containers.is_empty() {
         report.refuse(
@@ -35,7 +33,7 @@ pub(crate) fn check(
     let list = path.key("containers");
     for (index, container) in spec.containers.iter().enumerate() {
         let path = list.index(index);
-        check_common(report, &path, container, spec, volumes, scope, &mut names);
+        check_common(report, &path, container, spec, volumes, &mut names);
         check_running(report, &path, container, spec);
     }
     let side_by_side: Vec<_> = spec
@@ -49,7 +47,7 @@ pub(crate) fn check(
     let list = path.key("initContainers");
     for (index, container) in spec.init_containers.iter().flatten().enumerate() {
         let path = list.index(index);
-        check_common(report, &path, container, spec, volumes, scope, &mut names);
+        check_common(report, &path, container, spec, volumes, &mut names);
         ports::check_host_ports(report, &[(path, container)], host_network, false);
         if container.restart_policy.as_deref() == Some("Always") {
             check_running(report, &path, container, spec);
@@ -65,7 +63,6 @@ fn check_common<'s>(
     container: &'s Container,
     spec: &PodSpec,
     volumes: &VolumeNames<'_>,
-    scope: &Scope<'_>,
     names: &mut HashSet<&'s str>,
 ) {
     required_dns_label(report, &path.key("name"), &container.name);
@@ -95,7 +92,7 @@ fn check_common<'s>(
         policy,
         &policies,
     );
-    references::check_container(report, path, container, scope);
+    references::check_container(report, path, container);
     ports::check(report, path, container);
     env::check(report, path, container, spec);
     volumes::check_mounts(report, path, container, volumes);

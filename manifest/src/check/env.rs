@@ -7,13 +7,14 @@ use k8s_openapi::api::core::v1::{
 
 use super::{
     containers::file_below_volume,
-    names::{is_qualified_name, required},
+    names::{dns_subdomain, is_qualified_name, required},
     report::Report,
     volumes,
 };
 use crate::{
     Reason,
     field::{Path, shorten},
+    name::is_data_key,
     quantity::Quantity,
 };
 
@@ -52,9 +53,53 @@ pub(crate) fn check(
     }
     let list = path.key("envFrom");
     for (index, source) in container.env_from.iter().flatten().enumerate() {
+        let path = list.index(index);
         if let Some(prefix) = source.prefix.as_deref().filter(|prefix| !prefix.is_empty()) {
-            check_name(report, &list.index(index).key("prefix"), prefix);
+            check_name(report, &path.key("prefix"), prefix);
         }
+        if let Some(source) = &source.config_map_ref {
+            let path = path.key("configMapRef");
+            check_object_name(report, &path.key("name"), &source.name, source.optional);
+        }
+        if let Some(secret) = &source.secret_ref {
+            let path = path.key("secretRef");
+            check_object_name(report, &path.key("name"), &secret.name, secret.optional);
+            if source.config_map_ref.is_some() {
+                let description = "an item has one source only: make it an item of its own";
+                report.refuse_key(&path, Reason::ConflictingFields, description);
+            }
+        } else if source.config_map_ref.is_none() {
+            let description = "one of configMapRef and secretRef is required";
+            report.refuse(&path, Reason::MissingField, description);
+        }
+    }
+}
+
+/// Checks the name of an object. That one with a wrong name is not there is told anyhow, unless it is optional.
+fn check_object_name(report: &mut Report<'_>, path: &Path<'_>, name: &str, optional: Option<bool>) {
+    if required(report, path, Some(name), "the object's name") && optional == Some(true) {
+        dns_subdomain(report, path, name);
+    }
+}
+
+/// Checks a reference to a key of an object.
+fn check_key(
+    report: &mut Report<'_>,
+    path: &Path<'_>,
+    name: &str,
+    key: &str,
+    optional: Option<bool>,
+) {
+    check_object_name(report, &path.key("name"), name, optional);
+    let path = path.key("key");
+    let is_given = required(report, &path, Some(key), "the key");
+    if is_given && optional == Some(true) && !is_data_key(key) {
+        let description = format!(
+            "\"{}\" can be no key of a Secret or ConfigMap: these have letters, digits, \"-\", \"_\" and \".\" only, at \
+             most 253",
+            shorten(key)
+        );
+        report.refuse(&path, Reason::InvalidValue, description);
     }
 }
 
@@ -73,7 +118,7 @@ fn check_variable(report: &mut Report<'_>, path: &Path<'_>, variable: &EnvVar, s
     let source_path = path.key("valueFrom");
     match sources(source) {
         0 => {
-            let description = "one of fieldRef, resourceFieldRef or fileKeyRef is required";
+            let description = "one of configMapKeyRef, secretKeyRef, fieldRef, resourceFieldRef or fileKeyRef is required";
             report.refuse(&source_path, Reason::MissingField, description);
         }
         1 if variable
@@ -89,6 +134,26 @@ fn check_variable(report: &mut Report<'_>, path: &Path<'_>, variable: &EnvVar, s
             let description = "a variable has one source only: remove the others";
             report.refuse(&source_path, Reason::ConflictingFields, description);
         }
+    }
+    if let Some(reference) = &source.config_map_key_ref {
+        let path = source_path.key("configMapKeyRef");
+        check_key(
+            report,
+            &path,
+            &reference.name,
+            &reference.key,
+            reference.optional,
+        );
+    }
+    if let Some(reference) = &source.secret_key_ref {
+        let path = source_path.key("secretKeyRef");
+        check_key(
+            report,
+            &path,
+            &reference.name,
+            &reference.key,
+            reference.optional,
+        );
     }
     if let Some(field) = &source.field_ref {
         check_field(

@@ -1,7 +1,8 @@
-//! References to objects of the API, which the kubelet refuses on static pods.
+//! References to objects of the API.
 //!
 //! The kubelet looks at each of these since Kubernetes 1.34 and refuses the whole pod. Before, it ran such a pod and let it
-//! wait for an API server.
+//! wait for an API server. So those to Secrets and ConfigMaps must lead to objects of the bundle, which Seedpod puts in
+//! their place, and all others are refused.
 
 use std::collections::BTreeSet;
 
@@ -9,6 +10,10 @@ use k8s_openapi::api::core::v1::{Container, PodSpec, Volume, VolumeProjection};
 
 use super::report::Report;
 use crate::{NodeName, ObjectKey, Objects, Reason, field::Path};
+
+mod materials;
+
+pub(crate) use materials::check as check_materials;
 
 /// What a pod may refer to.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +29,7 @@ pub(crate) struct Scope<'a> {
     pub(crate) allow_secret_env: bool,
 }
 
-const FILES: &str = "put the files on the node and mount them with a hostPath volume";
+const FILES: &str = "put the certificates into a ConfigMap of the bundle";
 
 fn refuse(report: &mut Report<'_>, path: &Path<'_>, what: &str, remedy: &str) {
     let description =
@@ -33,14 +38,9 @@ fn refuse(report: &mut Report<'_>, path: &Path<'_>, what: &str, remedy: &str) {
 }
 
 /// Checks the pod, but for its containers.
-pub(crate) fn check_pod(
-    report: &mut Report<'_>,
-    path: &Path<'_>,
-    spec: &PodSpec,
-    scope: &Scope<'_>,
-) {
-    let _ = scope;
-    let remedy = "remove it and give the pod's client a kubeconfig by a hostPath volume";
+pub(crate) fn check_pod(report: &mut Report<'_>, path: &Path<'_>, spec: &PodSpec) {
+    let remedy =
+        "remove it and give the pod's client a kubeconfig by a volume of a Secret of the bundle";
     for (field, name) in [
         ("serviceAccountName", &spec.service_account_name),
         ("serviceAccount", &spec.service_account),
@@ -82,13 +82,6 @@ fn check_volume(report: &mut Report<'_>, path: &Path<'_>, volume: &Volume) {
     }
     let claim_remedy = "use a hostPath volume instead";
     for (field, is_set, what, remedy) in [
-        ("secret", volume.secret.is_some(), "a Secret", FILES),
-        (
-            "configMap",
-            volume.config_map.is_some(),
-            "a ConfigMap",
-            FILES,
-        ),
         (
             "persistentVolumeClaim",
             volume.persistent_volume_claim.is_some(),
@@ -179,16 +172,8 @@ fn check_volume(report: &mut Report<'_>, path: &Path<'_>, volume: &Volume) {
 }
 
 fn check_projection(report: &mut Report<'_>, path: &Path<'_>, source: &VolumeProjection) {
-    let token_remedy =
-        "put a token or a kubeconfig on the node and mount it with a hostPath volume";
+    let token_remedy = "put a token or a kubeconfig into a Secret of the bundle";
     for (field, is_set, what, remedy) in [
-        ("secret", source.secret.is_some(), "a Secret", FILES),
-        (
-            "configMap",
-            source.config_map.is_some(),
-            "a ConfigMap",
-            FILES,
-        ),
         (
             "serviceAccountToken",
             source.service_account_token.is_some(),
@@ -205,7 +190,7 @@ fn check_projection(report: &mut Report<'_>, path: &Path<'_>, source: &VolumePro
             "podCertificate",
             source.pod_certificate.is_some(),
             "a PodCertificateRequest",
-            FILES,
+            "put the key and the certificates into a Secret of the bundle",
         ),
     ] {
         if is_set {
@@ -215,46 +200,7 @@ fn check_projection(report: &mut Report<'_>, path: &Path<'_>, source: &VolumePro
 }
 
 /// Checks one container.
-pub(crate) fn check_container(
-    report: &mut Report<'_>,
-    path: &Path<'_>,
-    container: &Container,
-    scope: &Scope<'_>,
-) {
-    let _ = scope;
-    let literal = "write the value into `value`, or mount a file with a hostPath volume";
-    let list = path.key("env");
-    for (index, variable) in container.env.iter().flatten().enumerate() {
-        let Some(source) = &variable.value_from else {
-            continue;
-        };
-        let item = list.index(index);
-        let path = item.key("valueFrom");
-        if source.secret_key_ref.is_some() {
-            refuse(report, &path.key("secretKeyRef"), "a Secret", literal);
-        }
-        if source.config_map_key_ref.is_some() {
-            refuse(report, &path.key("configMapKeyRef"), "a ConfigMap", literal);
-        }
-    }
-    let list = path.key("envFrom");
-    for (index, source) in container.env_from.iter().flatten().enumerate() {
-        let item = list.index(index);
-        let remedy = "write the variables into `env`";
-        if source.secret_ref.is_some() {
-            refuse(report, &item.key("secretRef"), "a Secret", remedy);
-        }
-        if source.config_map_ref.is_some() {
-            refuse(report, &item.key("configMapRef"), "a ConfigMap", remedy);
-        }
-        if source.secret_ref.is_none() && source.config_map_ref.is_none() {
-            report.refuse(
-                &item,
-                Reason::MissingField,
-                "a source of variables is required; a static pod can have none",
-            );
-        }
-    }
+pub(crate) fn check_container(report: &mut Report<'_>, path: &Path<'_>, container: &Container) {
     if container
         .resources
         .as_ref()

@@ -24,9 +24,10 @@ pub(crate) fn check(report: &mut Report<'_>, spec: &PodSpec, scope: &Scope<'_>) 
     let node = scope.node;
     let root = Path::ROOT;
     let path = &root.key("spec");
-    references::check_pod(report, path, spec, scope);
+    references::check_pod(report, path, spec);
     let volume_names = volumes::check(report, path, spec);
-    containers::check(report, path, spec, &volume_names, scope);
+    containers::check(report, path, spec, &volume_names);
+    references::check_materials(report, spec, scope);
     security::check_pod(report, path, spec);
     if let Some(overhead) = &spec.overhead {
         resources::check_list(report, &path.key("overhead"), overhead);

@@ -2,10 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use k8s_openapi::api::core::v1::{Container, DownwardAPIVolumeFile, PodSpec, Volume, VolumeMount};
+use k8s_openapi::api::core::v1::{Container, PodSpec, Volume, VolumeMount};
 
 use super::{
-    env::{FILE_FIELDS, check_field, check_resource_field},
     names::{
         descending_path, in_range, no_backsteps, one_of, one_of_strictly, required,
         required_dns_label,
@@ -16,10 +15,10 @@ use super::{
 };
 use crate::{Reason, field::Path};
 
+mod sources;
+
 /// The pod's volumes by their names.
 pub(crate) type VolumeNames<'s> = HashMap<&'s str, &'s Volume>;
-
-const MAX_MODE: i64 = 0o777;
 
 /// Checks all volumes and returns their names.
 pub(crate) fn check<'s>(
@@ -181,104 +180,7 @@ fn check_source(report: &mut Report<'_>, path: &Path<'_>, volume: &Volume) {
             );
         }
     }
-    if let Some(downward) = &volume.downward_api {
-        let path = path.key("downwardAPI");
-        in_range(
-            report,
-            &path.key("defaultMode"),
-            downward.default_mode.map(i64::from),
-            0,
-            MAX_MODE,
-        );
-        check_files(report, &path.key("items"), downward.items.as_deref());
-    }
-    if let Some(projected) = &volume.projected {
-        let path = path.key("projected");
-        in_range(
-            report,
-            &path.key("defaultMode"),
-            projected.default_mode.map(i64::from),
-            0,
-            MAX_MODE,
-        );
-        let list = path.key("sources");
-        let mut paths = HashSet::new();
-        for (index, source) in projected.sources.iter().flatten().enumerate() {
-            let item = list.index(index);
-            if let Some(downward) = &source.downward_api {
-                let source_path = item.key("downwardAPI");
-                let files = source_path.key("items");
-                check_files(report, &files, downward.items.as_deref());
-                for (index, file) in downward.items.iter().flatten().enumerate() {
-                    if is_repeated(&mut paths, &file.path) {
-                        let path = files.index(index);
-                        let description = "another file of the volume has this path";
-                        report.refuse(&path.key("path"), Reason::DuplicateName, description);
-                    }
-                }
-            } else if [
-                source.cluster_trust_bundle.is_none(),
-                source.config_map.is_none(),
-                source.pod_certificate.is_none(),
-                source.secret.is_none(),
-                source.service_account_token.is_none(),
-            ]
-            .into_iter()
-            .all(|is_none| is_none)
-            {
-                report.refuse(
-                    &item,
-                    Reason::MissingField,
-                    "a source is required; a static pod can have downwardAPI here",
-                );
-            }
-        }
-    }
-}
-
-fn check_files(report: &mut Report<'_>, list: &Path<'_>, files: Option<&[DownwardAPIVolumeFile]>) {
-    for (index, file) in files.unwrap_or_default().iter().enumerate() {
-        let path = list.index(index);
-        let file_path = path.key("path");
-        if required(report, &file_path, Some(&file.path), "the path of the file") {
-            descending_path(report, &file_path, &file.path);
-            if file.path.starts_with("..") && !file.path.starts_with("../") && file.path != ".." {
-                report.refuse(
-                    &file_path,
-                    Reason::InvalidValue,
-                    "the path must not begin with \"..\"",
-                );
-            }
-        }
-        in_range(
-            report,
-            &path.key("mode"),
-            file.mode.map(i64::from),
-            0,
-            MAX_MODE,
-        );
-        match (&file.field_ref, &file.resource_field_ref) {
-            (None, None) => {
-                report.refuse(
-                    &path,
-                    Reason::MissingField,
-                    "one of fieldRef and resourceFieldRef is required",
-                );
-            }
-            (Some(_), Some(_)) => {
-                let description = "fieldRef and resourceFieldRef can not both be given";
-                report.refuse_key(
-                    &path.key("resourceFieldRef"),
-                    Reason::ConflictingFields,
-                    description,
-                );
-            }
-            (Some(field), None) => check_field(report, &path.key("fieldRef"), field, &FILE_FIELDS),
-            (None, Some(field)) => {
-                check_resource_field(report, &path.key("resourceFieldRef"), field, true);
-            }
-        }
-    }
+    sources::check(report, path, volume);
 }
 
 /// Checks where a container mounts its volumes.

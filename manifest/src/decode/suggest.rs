@@ -38,6 +38,20 @@ pub(crate) fn nearest(unknown: &str, fields: &[&'static str]) -> Option<&'static
         .map(|(_, field)| field)
 }
 
+/// The name that is nearest to an unknown one, when one is near.
+pub(crate) fn nearest_name<'n>(
+    unknown: &str,
+    names: impl IntoIterator<Item = &'n str>,
+) -> Option<&'n str> {
+    let tolerance = unknown.chars().count().div_ceil(4).min(3);
+    names
+        .into_iter()
+        .map(|name| (distance(unknown, name), name))
+        .filter(|(distance, _)| *distance <= tolerance)
+        .min()
+        .map(|(_, name)| name)
+}
+
 /// The number of letters to insert, remove, replace or swap with their neighbour. Bounded by the length of field names.
 fn distance(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.chars().take(64).collect();

@@ -1,0 +1,187 @@
+//! Finding what a pod refers to: once for the check, which tells all faults, and once for what is rendered.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::PodSpec;
+use serde_json::Value;
+
+use super::{List, Materials};
+use crate::{NodeName, Object, ObjectKey, ObjectKind, Objects, field::Path};
+
+/// The most that the files of one pod's volumes may take, in bytes. Each takes whole pages of memory.
+pub(crate) const MAX_VOLUMES: u64 = 64 << 20;
+/// A page of memory, which is the least that a file takes on a tmpfs.
+const PAGE: u64 = 4096;
+/// The most bytes that literals may add to a pod's file. More the kubelet would not read.
+const MAX_LITERALS: usize = 10 << 20;
+
+/// The pod, and where its references lead.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a, 'o> {
+    pub(crate) node: &'a NodeName,
+    pub(crate) namespace: &'a str,
+    /// The pod's `metadata`.
+    pub(crate) metadata: &'a Value,
+    pub(crate) spec: &'a PodSpec,
+    pub(crate) objects: &'o Objects,
+    /// Objects of which only the existence is known.
+    pub(crate) faulty: &'a BTreeSet<ObjectKey>,
+}
+
+/// Why something can not be resolved. No value stands in it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Fault<'f> {
+    /// There is no such object, and it is not optional.
+    NoObject(&'f ObjectKey),
+    /// The object has no such key.
+    NoKey {
+        object: &'f Object,
+        key: &'f str,
+        /// Whether it is there, but in `binaryData`.
+        binary: bool,
+    },
+    /// A variable can not have the value: it is not UTF-8, or has a NUL byte.
+    NoText { object: &'f ObjectKey, key: &'f str },
+    /// A file would have to be a folder for another.
+    Clash { file: &'f str, other: &'f str },
+    /// A rule of the API is broken, which the check of the fields tells.
+    Invalid,
+    /// The kubelet alone knows the value.
+    NotStatic(&'static str),
+    /// There is no container of this name.
+    NoContainer(&'f str),
+    /// The volumes have too many or too large files.
+    VolumesTooLarge,
+    /// The pod's file would become too large.
+    LiteralsTooLarge,
+}
+
+/// What a reference leads to.
+pub(super) enum Found<'o> {
+    Object(&'o Object),
+    /// Nothing, and the reference is optional, or the fault was told.
+    Nothing,
+    /// An object whose keys are not known.
+    Unknown,
+}
+
+pub(super) struct Resolver<'r, 'o> {
+    pub(super) context: Context<'r, 'o>,
+    tell: &'r mut dyn FnMut(&Path<'_>, Fault<'_>),
+    size: u64,
+    literals: usize,
+    full: bool,
+}
+
+/// Finds all that the pod refers to; what can not be found is told and left out.
+pub(crate) fn resolve<'o>(
+    context: Context<'_, 'o>,
+    tell: &mut dyn FnMut(&Path<'_>, Fault<'_>),
+) -> Materials<'o> {
+    let spec = context.spec;
+    let mut resolver = Resolver {
+        context,
+        tell,
+        size: 0,
+        literals: 0,
+        full: false,
+    };
+    let root = Path::ROOT;
+    let path = root.key("spec");
+    let mut materials = Materials {
+        volumes: resolver.volumes(&path),
+        ..Materials::default()
+    };
+    let init = spec.init_containers.as_deref().unwrap_or_default();
+    for (list, containers) in [(List::Init, init), (List::Main, &spec.containers)] {
+        let list_path = path.key(list.field());
+        for (index, container) in containers.iter().enumerate() {
+            let variables = resolver.variables(&list_path.index(index), container);
+            if !variables.is_empty() {
+                materials.variables.insert((list, index), variables);
+            }
+        }
+    }
+    materials.size = resolver.size;
+    materials.literals = resolver.literals;
+    materials
+}
+
+impl<'o> Resolver<'_, 'o> {
+    pub(super) fn tell(&mut self, path: &Path<'_>, fault: Fault<'_>) {
+        (self.tell)(path, fault);
+    }
+
+    /// Finds an object; `path` is that of its name.
+    pub(super) fn find(
+        &mut self,
+        path: &Path<'_>,
+        kind: ObjectKind,
+        name: &str,
+        optional: Option<bool>,
+    ) -> Found<'o> {
+        if name.is_empty() {
+            self.tell(path, Fault::Invalid);
+            return Found::Nothing;
+        }
+        let key = ObjectKey {
+            kind,
+            namespace: self.context.namespace.to_owned(),
+            name: name.to_owned(),
+        };
+        if let Some(object) = self.context.objects.get(&key) {
+            return Found::Object(object);
+        }
+        if self.context.faulty.contains(&key) {
+            return Found::Unknown;
+        }
+        if optional != Some(true) {
+            self.tell(path, Fault::NoObject(&key));
+        }
+        Found::Nothing
+    }
+
+    /// Tells that a key is not there, unless it is optional.
+    pub(super) fn no_key(
+        &mut self,
+        path: &Path<'_>,
+        object: &Object,
+        key: &str,
+        optional: Option<bool>,
+        binary: bool,
+    ) {
+        if key.is_empty() {
+            self.tell(path, Fault::Invalid);
+        } else if optional != Some(true) {
+            let fault = Fault::NoKey {
+                object,
+                key,
+                binary,
+            };
+            self.tell(path, fault);
+        }
+    }
+
+    /// Counts a file; `false` when there is no room for it.
+    pub(super) fn file(&mut self, path: &Path<'_>, size: usize) -> bool {
+        if !self.full {
+            let pages = u64::try_from(size).unwrap_or(u64::MAX).div_ceil(PAGE);
+            self.size = self.size.saturating_add(pages.max(1).saturating_mul(PAGE));
+            if self.size > MAX_VOLUMES {
+                self.full = true;
+                self.tell(path, Fault::VolumesTooLarge);
+            }
+        }
+        !self.full
+    }
+
+    /// Counts a literal; `false` when there is no room for it.
+    pub(super) fn literals(&mut self, path: &Path<'_>, size: usize) -> bool {
+        let before = self.literals;
+        self.literals = before.saturating_add(size);
+        if before <= MAX_LITERALS && self.literals > MAX_LITERALS {
+            self.tell(path, Fault::LiteralsTooLarge);
+        }
+        self.literals <= MAX_LITERALS
+    }
+}
