@@ -2,21 +2,22 @@
 //!
 //! [`FileSystem`] is as thin as it can be: one method per system call that matters for durability, so that a simulated
 //! disk can cut the power between any two of them (`sim`, in tests). What is built from these calls stands below it
-//! and works on both.
+//! and works on both. `disk` is the real one; `dir` a folder that is held open, below which no symbolic link leads away.
 
+mod dir;
+mod disk;
 #[cfg(test)]
 pub(crate) mod sim;
 
 use std::{
-    fmt,
-    fs::{File, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
+    fmt, io,
     path::{Path, PathBuf},
-    time::Instant,
 };
 
-use crate::metrics::Metrics;
+pub(crate) use self::{
+    dir::{Access, Dir, Kind, Name, Stat, own_uid, remove_tree},
+    disk::Disk,
+};
 
 /// The system calls that change a disk, and those that read it back.
 pub(crate) trait FileSystem: fmt::Debug + Send + Sync + 'static {
@@ -42,6 +43,8 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync + 'static {
     fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>>;
     /// The names in a folder, ordered.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
+    /// Opens a folder; [`io::ErrorKind::NotADirectory`] when its last name is a symbolic link.
+    fn open_dir(&self, path: &Path) -> io::Result<Box<dyn Dir>>;
 }
 
 /// A file that is being written.
@@ -106,178 +109,6 @@ pub(crate) fn remove_staged(fs: &dyn FileSystem, dir: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// The real disk.
-#[derive(Debug)]
-pub(crate) struct Disk {
-    metrics: Metrics,
-}
-
-impl Disk {
-    pub(crate) fn new(metrics: Metrics) -> Self {
-        Self { metrics }
-    }
-
-    fn timed_sync(metrics: &Metrics, file: &File) -> io::Result<()> {
-        let start = Instant::now();
-        let result = file.sync_all();
-        metrics.observe_fsync(start.elapsed());
-        result
-    }
-}
-
-/// Opens a regular file for reading. Does not hang on a named pipe that somebody put there.
-fn open_regular(path: &Path) -> io::Result<File> {
-    let non_blocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits())
-        .map_err(|_| io::ErrorKind::InvalidInput)?;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(non_blocking)
-        .open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(
-            io::ErrorKind::IsADirectory,
-            "not a regular file",
-        ));
-    }
-    Ok(file)
-}
-
-struct DiskFile {
-    file: File,
-    metrics: Metrics,
-}
-
-impl OpenFile for DiskFile {
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        Disk::timed_sync(&self.metrics, &self.file)
-    }
-}
-
-#[allow(
-    clippy::disallowed_methods,
-    reason = "this is the layer that the others are sent to"
-)]
-impl FileSystem for Disk {
-    fn make_dir(&self, path: &Path, mode: u32) -> io::Result<()> {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(mode)
-            .create(path)
-    }
-
-    fn create(&self, path: &Path, mode: u32) -> io::Result<Box<dyn OpenFile>> {
-        let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits())
-            .map_err(|_| io::ErrorKind::InvalidInput)?;
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(mode)
-            .custom_flags(no_follow)
-            .open(path)?;
-        Ok(Box::new(DiskFile {
-            file,
-            metrics: self.metrics.clone(),
-        }))
-    }
-
-    fn append(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        let flags = i32::try_from(flags.bits()).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let file = OpenOptions::new()
-            .append(true)
-            .custom_flags(flags)
-            .open(path)?;
-        Ok(Box::new(DiskFile {
-            file,
-            metrics: self.metrics.clone(),
-        }))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        std::fs::rename(from, to)
-    }
-
-    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
-        use rustix::{
-            fs::{CWD, RenameFlags, renameat_with},
-            io::Errno,
-        };
-        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-            // Not each file system knows the flag. A look before the rename leaves a gap, but a small one.
-            Err(Errno::INVAL | Errno::NOSYS) => match to.symlink_metadata() {
-                Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => std::fs::rename(from, to),
-                Err(error) => Err(error),
-            },
-            other => other.map_err(io::Error::from),
-        }
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        absent_is_fine(std::fs::remove_file(path))
-    }
-
-    fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        absent_is_fine(std::fs::remove_dir(path))
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        Self::timed_sync(&self.metrics, &File::open(path)?)
-    }
-
-    fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        open_regular(path)?
-            .take(limit.saturating_add(1))
-            .read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > limit {
-            return Err(io::Error::new(
-                io::ErrorKind::FileTooLarge,
-                format!("larger than {limit} bytes"),
-            ));
-        }
-        Ok(bytes)
-    }
-
-    fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        let file = open_regular(path)?;
-        let mut bytes = vec![0; length];
-        let mut filled = 0;
-        while filled < length {
-            match file.read_at(&mut bytes[filled..], offset + filled as u64) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        bytes.truncate(filled);
-        Ok(bytes)
-    }
-
-    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in std::fs::read_dir(path)? {
-            // A name that is no UTF-8 is none of ours; the kubelet would read it, so it must not get lost.
-            names.push(entry?.file_name().to_string_lossy().into_owned());
-        }
-        names.sort_unstable();
-        Ok(names)
-    }
-}
-
-fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
 }
 
 /// Whether an error means that there is no room: the disk is full, or a quota is reached.

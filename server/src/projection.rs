@@ -3,7 +3,7 @@
 //! One task (`task`) owns the directory. It is level-triggered: whatever wakes it (a new state, a change in the
 //! directory, a deadline), it compares what is demanded with what is there and with what runs, and does what is
 //! missing. `board` is the pure part that decides, `nudge` its rule for asking the kubelet to try again; `directory`
-//! reads and writes; `drift` watches with inotify, `look` compares; `effects` stops pods over CRI and restarts the
+//! reads and writes; `drift` watches with inotify, `look` compares; `materialise` puts pods' volumes first; `effects` stops pods over CRI and restarts the
 //! kubelet (`restart`), where the kubelet does not do its part.
 //!
 //! What holds at each instant, also after a crash: a demanded pod that was projected has a whole file, the old one or
@@ -14,7 +14,9 @@ mod directory;
 mod drift;
 mod effects;
 mod look;
+mod materialise;
 mod nudge;
+mod publish;
 mod restart;
 mod task;
 #[cfg(test)]

@@ -3,83 +3,20 @@
 //! What a real disk may lose is lost here as well: a file's content that was not synced (all of it, the tail, or
 //! nothing of it), and each change of a folder that was not synced, each by itself and in any combination.
 
+mod dir;
+mod inner;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
     io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use super::{FileSystem, OpenFile};
-
-type Inode = usize;
-
-#[derive(Debug, Clone, Default)]
-struct Content {
-    now: Vec<u8>,
-    durable: Option<Vec<u8>>,
-}
-
-/// A change of names that is not durable yet.
-#[derive(Debug, Clone)]
-enum NameChange {
-    Link(PathBuf, Inode),
-    Unlink(PathBuf),
-    Rename(PathBuf, PathBuf, Inode),
-    MakeDir(PathBuf),
-    RemoveDir(PathBuf),
-}
-
-impl NameChange {
-    fn folder(&self) -> &Path {
-        let (Self::Link(path, _)
-        | Self::Unlink(path)
-        | Self::Rename(_, path, _)
-        | Self::MakeDir(path)
-        | Self::RemoveDir(path)) = self;
-        path.parent().expect("an absolute path")
-    }
-}
-
-#[derive(Debug, Clone, Default)]
-struct Tree {
-    dirs: BTreeSet<PathBuf>,
-    files: BTreeMap<PathBuf, Inode>,
-}
-
-impl Tree {
-    fn apply(&mut self, change: &NameChange) {
-        match change {
-            NameChange::Link(path, inode) => {
-                self.files.insert(path.clone(), *inode);
-            }
-            NameChange::Unlink(path) => {
-                self.files.remove(path);
-            }
-            NameChange::Rename(from, to, inode) => {
-                self.files.remove(from);
-                self.files.insert(to.clone(), *inode);
-            }
-            NameChange::MakeDir(path) => {
-                self.dirs.insert(path.clone());
-            }
-            NameChange::RemoveDir(path) => {
-                self.dirs.remove(path);
-            }
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    inodes: Vec<Content>,
-    now: Tree,
-    durable: Tree,
-    pending: Vec<NameChange>,
-    calls: usize,
-    fault: Option<Fault>,
-    dead: bool,
-}
+use self::{
+    dir::SimDir,
+    inner::{Content, Inner, Inode, NameChange, Tree, names},
+};
+use super::{Access, Dir, FileSystem, OpenFile};
 
 /// What goes wrong, and when: at the n-th changing call from now on, counted from 0.
 #[derive(Debug, Clone, Copy)]
@@ -93,18 +30,15 @@ pub(crate) enum Fault {
 }
 
 /// The simulated disk. Clones share it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct SimDisk(Arc<Mutex<Inner>>);
 
 impl SimDisk {
     pub(crate) fn new(root: &Path) -> Self {
-        let disk = Self::default();
-        {
-            let mut inner = disk.lock();
-            inner.now.dirs.insert(root.to_owned());
-            inner.durable.dirs.insert(root.to_owned());
-        }
-        disk
+        let mut inner = Inner::of(vec![Content::new(true, Access::PRIVATE)], Tree::default());
+        inner.make_dirs(root, Access::PRIVATE);
+        inner.settle();
+        Self(Arc::new(Mutex::new(inner)))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -128,6 +62,11 @@ impl SimDisk {
         self.lock().calls
     }
 
+    /// The disk as it is found when only the processes were killed: nothing is lost that was done.
+    pub(crate) fn after_kill(&self) -> Self {
+        self.after_power_cut(|_| 1)
+    }
+
     /// The disk as it is found after a power cut. `choose(n)` decides between n possibilities, each time that what is
     /// not durable may or may not have reached the disk.
     pub(crate) fn after_power_cut(&self, mut choose: impl FnMut(usize) -> usize) -> Self {
@@ -138,82 +77,43 @@ impl SimDisk {
                 tree.apply(change);
             }
         }
-        // A name in a folder that did not reach the disk is not there.
-        let dirs = tree.dirs.clone();
-        tree.files
-            .retain(|path, _| path.parent().is_some_and(|dir| dirs.contains(dir)));
-        let inodes = inner
-            .inodes
-            .iter()
-            .map(|content| {
-                let found = match choose(4) {
-                    0 => content.durable.clone().unwrap_or_default(),
-                    1 => content.now.clone(),
-                    2 if content.durable.as_ref() == Some(&content.now) => content.now.clone(),
-                    2 => {
-                        // What was synced stays, as long as it was only added to.
-                        let synced = content.durable.as_ref();
-                        let kept = synced.filter(|synced| content.now.starts_with(synced));
-                        let kept = kept.map_or(0, Vec::len);
-                        content.now[..kept + (content.now.len() - kept) / 2].to_vec()
-                    }
-                    _ => content
-                        .durable
-                        .clone()
-                        .unwrap_or_else(|| content.now.clone()),
-                };
-                Content {
-                    durable: Some(found.clone()),
-                    now: found,
+        let mut inodes = inner.inodes.clone();
+        for content in inodes.iter_mut().filter(|content| !content.is_dir) {
+            let found = match choose(4) {
+                0 => content.durable.clone().unwrap_or_default(),
+                1 => content.now.clone(),
+                2 if content.durable.as_ref() == Some(&content.now) => content.now.clone(),
+                2 => {
+                    // What was synced stays, as long as it was only added to.
+                    let synced = content.durable.as_ref();
+                    let kept = synced.filter(|synced| content.now.starts_with(synced));
+                    let kept = kept.map_or(0, Vec::len);
+                    content.now[..kept + (content.now.len() - kept) / 2].to_vec()
                 }
-            })
-            .collect();
-        Self(Arc::new(Mutex::new(Inner {
-            inodes,
-            now: tree.clone(),
-            durable: tree,
-            ..Inner::default()
-        })))
+                _ => content
+                    .durable
+                    .clone()
+                    .unwrap_or_else(|| content.now.clone()),
+            };
+            content.durable = Some(found.clone());
+            content.now = found;
+        }
+        // What is in a folder that did not reach the disk can't be reached.
+        Self(Arc::new(Mutex::new(Inner::of(inodes, tree))))
     }
 
     /// Writes a file as somebody else would: at once and durably.
     pub(crate) fn put(&self, path: &Path, bytes: &[u8]) {
         let mut inner = self.lock();
-        inner.inodes.push(Content {
+        let dir = inner.make_dirs(path.parent().expect("an absolute path"), Access::PRIVATE);
+        let inode = inner.add(Content {
             now: bytes.to_vec(),
             durable: Some(bytes.to_vec()),
+            ..Content::new(false, Access::PRIVATE)
         });
-        let inode = inner.inodes.len() - 1;
-        inner.now.files.insert(path.to_owned(), inode);
-        inner.durable.files.insert(path.to_owned(), inode);
-    }
-}
-
-impl Inner {
-    /// Counts a changing call and lets the planned fault happen.
-    fn change(&mut self) -> io::Result<()> {
-        let call = self.calls;
-        self.calls += 1;
-        match self.fault {
-            Some(Fault::PowerCut(at)) if call >= at => self.dead = true,
-            Some(Fault::Once(at, kind)) if call == at => return Err(kind.into()),
-            Some(Fault::From(at, kind)) if call >= at => return Err(kind.into()),
-            _ => {}
-        }
-        self.alive()
-    }
-
-    fn alive(&self) -> io::Result<()> {
-        if self.dead {
-            Err(io::Error::other("the power is cut"))
-        } else {
-            Ok(())
-        }
-    }
-
-    fn rename_now(&mut self, change: NameChange) {
-        self.now.apply(&change);
-        self.pending.push(change);
+        let name = names(path).last().expect("a name");
+        inner.rename_now(NameChange::Link((dir, name), inode));
+        inner.settle();
     }
 }
 
@@ -248,33 +148,20 @@ impl OpenFile for SimFile {
 }
 
 impl FileSystem for SimDisk {
-    fn make_dir(&self, path: &Path, _mode: u32) -> io::Result<()> {
+    fn make_dir(&self, path: &Path, mode: u32) -> io::Result<()> {
         let mut inner = self.lock();
         inner.change()?;
-        let mut missing: Vec<_> = path
-            .ancestors()
-            .filter(|dir| !inner.now.dirs.contains(*dir))
-            .collect();
-        missing.retain(|dir| dir.parent().is_some());
-        while let Some(dir) = missing.pop() {
-            inner.rename_now(NameChange::MakeDir(dir.to_owned()));
-        }
+        inner.make_dirs(path, Access { mode, group: None });
         Ok(())
     }
 
-    fn create(&self, path: &Path, _mode: u32) -> io::Result<Box<dyn OpenFile>> {
+    fn create(&self, path: &Path, mode: u32) -> io::Result<Box<dyn OpenFile>> {
         let mut inner = self.lock();
         inner.change()?;
-        if !path
-            .parent()
-            .is_some_and(|dir| inner.now.dirs.contains(dir))
-        {
-            return Err(io::ErrorKind::NotFound.into());
-        }
+        let entry = inner.entry(path)?;
         // Emptying an old file in place is as bad as it gets: its durable content may be gone as well.
-        inner.inodes.push(Content::default());
-        let inode = inner.inodes.len() - 1;
-        inner.rename_now(NameChange::Link(path.to_owned(), inode));
+        let inode = inner.add(Content::new(false, Access { mode, group: None }));
+        inner.rename_now(NameChange::Link(entry, inode));
         Ok(Box::new(SimFile {
             disk: self.clone(),
             inode,
@@ -284,7 +171,7 @@ impl FileSystem for SimDisk {
     fn append(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
         let inner = self.lock();
         inner.alive()?;
-        let inode = *inner.now.files.get(path).ok_or(io::ErrorKind::NotFound)?;
+        let inode = inner.find_file(path)?;
         Ok(Box::new(SimFile {
             disk: self.clone(),
             inode,
@@ -294,13 +181,14 @@ impl FileSystem for SimDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut inner = self.lock();
         inner.change()?;
-        let inode = *inner.now.files.get(from).ok_or(io::ErrorKind::NotFound)?;
-        inner.rename_now(NameChange::Rename(from.to_owned(), to.to_owned(), inode));
+        let inode = inner.find(from)?;
+        let change = NameChange::Rename(inner.entry(from)?, inner.entry(to)?, inode);
+        inner.rename_now(change);
         Ok(())
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
-        if self.lock().now.files.contains_key(to) {
+        if self.lock().find(to).is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         self.rename(from, to)
@@ -309,8 +197,9 @@ impl FileSystem for SimDisk {
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         let mut inner = self.lock();
         inner.change()?;
-        if inner.now.files.contains_key(path) {
-            inner.rename_now(NameChange::Unlink(path.to_owned()));
+        if inner.find_file(path).is_ok() {
+            let entry = inner.entry(path)?;
+            inner.rename_now(NameChange::Unlink(entry));
         }
         Ok(())
     }
@@ -318,37 +207,25 @@ impl FileSystem for SimDisk {
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
         let mut inner = self.lock();
         inner.change()?;
-        if inner
-            .now
-            .files
-            .keys()
-            .any(|file| file.parent() == Some(path))
-        {
-            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        match inner.entry(path).and_then(|entry| inner.remove_dir(entry)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
         }
-        inner.rename_now(NameChange::RemoveDir(path.to_owned()));
-        Ok(())
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut inner = self.lock();
-        inner.change()?;
-        let (synced, pending) = std::mem::take(&mut inner.pending)
-            .into_iter()
-            .partition(|change: &NameChange| change.folder() == path);
-        inner.pending = pending;
-        let synced: Vec<NameChange> = synced;
-        for change in &synced {
-            inner.durable.apply(change);
+        let dir = inner.find_dir(path);
+        match dir {
+            Ok(dir) => inner.sync_dir(dir),
+            Err(error) => inner.change().and(Err(error)),
         }
-        Ok(())
     }
 
     fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         let inner = self.lock();
         inner.alive()?;
-        let inode = *inner.now.files.get(path).ok_or(io::ErrorKind::NotFound)?;
-        let bytes = inner.inodes[inode].now.clone();
+        let bytes = inner.inodes[inner.find_file(path)?].now.clone();
         if bytes.len() as u64 > limit {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
@@ -364,16 +241,18 @@ impl FileSystem for SimDisk {
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         let inner = self.lock();
         inner.alive()?;
-        if !inner.now.dirs.contains(path) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        let names = inner.now.files.keys().chain(&inner.now.dirs);
-        let mut names: Vec<String> = names
-            .filter(|entry| entry.parent() == Some(path))
-            .filter_map(|entry| Some(entry.file_name()?.to_string_lossy().into_owned()))
-            .collect();
-        names.sort_unstable();
-        Ok(names)
+        let dir = inner.find_dir(path)?;
+        Ok(inner.now.names(dir).cloned().collect())
+    }
+
+    fn open_dir(&self, path: &Path) -> io::Result<Box<dyn Dir>> {
+        let inner = self.lock();
+        inner.alive()?;
+        let inode = inner.find_dir(path)?;
+        Ok(Box::new(SimDir {
+            disk: self.clone(),
+            inode,
+        }))
     }
 }
 

@@ -28,7 +28,7 @@ use crate::{
     projection::{self, Directory, Settings},
     runtime_cri::{self, Runtime, Sandbox},
     store::{EncryptionKeys, OpenError, Store},
-    volumes::Volumes,
+    volumes::{self, Committed, Volumes},
 };
 
 /// How many changes may wait. Each takes a few milliseconds of disk time, so that the last of them is answered within
@@ -127,8 +127,10 @@ pub(crate) fn start<R: Runtime>(
     });
     let volumes = Arc::new(Volumes::new(
         Arc::clone(&fs),
-        kept.clone(),
-        settings.node.clone(),
+        Committed {
+            kept: kept.clone(),
+            node: settings.node.clone(),
+        },
         volumes_directory,
     ));
     let has_runtime = runtime.is_some();
@@ -157,7 +159,7 @@ pub(crate) fn start<R: Runtime>(
             kubelet: kubelet.clone(),
         },
         Arc::clone(&directory),
-        volumes,
+        Arc::clone(&volumes),
         Arc::clone(&id),
         runtime.clone(),
         events.clone(),
@@ -169,6 +171,15 @@ pub(crate) fn start<R: Runtime>(
         move |sandboxes: &mut [Sandbox]| disown_copies(sandboxes, &id, &node)
     };
     let (observation, observing) = runtime_cri::observe(runtime.clone(), disown, shutdown.clone());
+    let collecting = volumes::collect(
+        volumes,
+        kept.clone(),
+        volumes::Inlets {
+            state: state.clone(),
+            observation: observation.clone(),
+        },
+        shutdown.clone(),
+    );
     let (readiness, probing) = probe::start(
         probe::Inlets {
             state: state.clone(),
@@ -243,7 +254,7 @@ pub(crate) fn start<R: Runtime>(
             client: Arc::default(),
         },
         vec![
-            acting, projecting, observing, probing, following, on_trial, writing,
+            acting, projecting, observing, collecting, probing, following, on_trial, writing,
         ],
     ))
 }

@@ -234,6 +234,19 @@ impl Board {
         Some((&demand.bundle, demand.revision, &demand.key))
     }
 
+    /// The bundle of a file, and the uid of the content that it is to hold.
+    pub(super) fn content_of(&self, file: &str) -> Option<(&BundleName, &str)> {
+        let demand = self.entries.get(file)?.demand.as_ref()?;
+        Some((&demand.bundle, &demand.uid))
+    }
+
+    /// The files that hold what they are to hold, or what somebody made of that.
+    pub(super) fn written(&self) -> Vec<String> {
+        let written = self.entries.iter();
+        let written = written.filter(|(_, entry)| entry.written.is_some() || entry.left);
+        written.map(|(file, _)| file.clone()).collect()
+    }
+
     /// Files to remove and to write now.
     pub(super) fn work(&self, now: Instant) -> Work {
         let mut work = Work::default();
@@ -514,10 +527,11 @@ impl Board {
         pods
     }
 
-    /// The first write that fails, for people.
-    pub(super) fn error(&self) -> Option<String> {
+    /// The first write that fails among those that `counts`, for people.
+    pub(super) fn error(&self, counts: impl Fn(&str) -> bool) -> Option<String> {
         self.entries
             .iter()
+            .filter(|(file, _)| counts(file))
             .find_map(|(file, entry)| entry.error.as_ref().map(|error| format!("{file}: {error}")))
     }
 

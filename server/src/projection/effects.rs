@@ -93,7 +93,7 @@ impl<R: Runtime> Task<R> {
                 }
                 self.board.stopped(&order, result.is_ok(), now);
             }
-            Effect::Cleaned(file, Ok(())) => self.board.cleaned(&file, now),
+            Effect::Cleaned(file, Ok(())) => self.board.nudge_now(&file, now),
             Effect::Cleaned(file, Err(error)) => {
                 tracing::debug!(file, error = %chain(&error), "cannot remove what remains of a pod");
             }

@@ -16,12 +16,13 @@ use super::{
     directory::{Directory, Done, Work},
     drift::Watch,
     effects::{self, Effects},
+    materialise::Faults,
 };
 use crate::{
     events::{EventKind, EventSink, NewEvent},
     kubelet::Sync,
     metrics::Metrics,
-    node::{PodProjection, Problem},
+    node::{PodProjection, Problem, State},
     runtime_cri::{Runtime, RuntimeError, Sandbox},
     store::StoreId,
     volumes::Volumes,
@@ -49,6 +50,10 @@ pub(super) struct Task<R> {
     pub(super) metrics: Metrics,
     pub(super) outlets: Outlets,
     pub(super) board: Board,
+    /// The newest committed state.
+    pub(super) demanded: Arc<State>,
+    /// What is wrong with pods' volumes.
+    pub(super) faults: Faults,
     /// Files that somebody changed, with the revision of the pod's content, until they are put right.
     pub(super) drifted: BTreeMap<String, u64>,
     watch: Watch,
@@ -93,6 +98,8 @@ impl<R: Runtime> Task<R> {
         let watch = Watch::new(directory.path());
         Self {
             board,
+            demanded: Arc::default(),
+            faults: Faults::default(),
             drifted: BTreeMap::new(),
             watch,
             settings,
@@ -117,12 +124,12 @@ impl<R: Runtime> Task<R> {
             mut kubelet,
         } = inlets;
         let (mut has_statuses, mut has_kubelet) = (true, true);
-        let demanded = Arc::clone(&state.borrow_and_update());
-        self.board.demand(&demanded, Instant::now());
+        self.demand(Arc::clone(&state.borrow_and_update()));
         if let Err(error) = self.directory.tidy() {
             tracing::warn!(%error, "cannot tidy the static pod directory");
         }
         self.look_at_everything();
+        self.look_at_volumes().await;
         loop {
             self.work().await;
             self.publish();
@@ -135,8 +142,7 @@ impl<R: Runtime> Task<R> {
                     if changed.is_err() {
                         return;
                     }
-                    let demanded = Arc::clone(&state.borrow_and_update());
-                    self.board.demand(&demanded, Instant::now());
+                    self.demand(Arc::clone(&state.borrow_and_update()));
                 }
                 changed = kubelet.changed(), if has_kubelet => {
                     // Nobody asks it: then nothing is known of it.
@@ -155,17 +161,30 @@ impl<R: Runtime> Task<R> {
                     Err(error) => tracing::error!(%error, "stopping or restarting failed"),
                 },
                 noticed = self.watch.next() => self.notice(noticed),
-                () = tokio::time::sleep_until(wake.into()) => {
-                    let renewed = self.watch.renew(self.directory.path());
-                    let due = self.looked_at.elapsed() >= FULL_LOOK;
-                    if due {
-                        self.board.look_again();
-                    }
-                    if renewed || due || self.directory_error.is_some() {
-                        self.look_at_everything();
-                    }
-                }
+                () = tokio::time::sleep_until(wake.into()) => self.look_if_due().await,
             }
+        }
+    }
+
+    fn demand(&mut self, demanded: Arc<State>) {
+        self.board.demand(&demanded, Instant::now());
+        self.demanded = demanded;
+    }
+
+    async fn look_if_due(&mut self) {
+        let renewed = self.watch.renew(self.directory.path());
+        let due = self.looked_at.elapsed() >= FULL_LOOK;
+        let had_error = self.directory_error.is_some();
+        if due {
+            self.board.look_again();
+        }
+        if renewed || due || had_error {
+            self.look_at_everything();
+        }
+        let found = had_error && self.directory_error.is_none();
+        let again = self.faults.retry_at().is_some_and(|at| at <= Instant::now());
+        if due || found || again {
+            self.look_at_volumes().await;
         }
     }
 
@@ -204,7 +223,8 @@ impl<R: Runtime> Task<R> {
         }
     }
 
-    async fn carry_out(&mut self, work: Work) {
+    async fn carry_out(&mut self, mut work: Work) {
+        self.materialise(&mut work).await;
         if work.remove.is_empty() && work.write.is_empty() {
             return;
         }
@@ -311,62 +331,8 @@ impl<R: Runtime> Task<R> {
             let asked = self.asked_runtime.unwrap_or(now);
             wake = wake.min(asked + poll_interval(now, since));
         }
+        wake = wake.min(self.faults.retry_at().unwrap_or(wake));
         wake.min(self.board.next_deadline().unwrap_or(wake))
-    }
-
-    fn publish(&self) {
-        self.metrics.set_projection_queue(self.board.queue());
-        let pods = self.board.pods();
-        self.outlets.pods.send_if_modified(|old| {
-            let modified = **old != pods;
-            if modified {
-                *old = Arc::new(pods);
-            }
-            modified
-        });
-        let problems = self.problems();
-        self.outlets.problems.send_if_modified(|old| {
-            let modified = *old != problems;
-            if modified {
-                *old = problems;
-            }
-            modified
-        });
-    }
-
-    fn problems(&self) -> Vec<Problem> {
-        let path = self.directory.path().display();
-        let mut problems = Vec::new();
-        if let Some(error) = &self.directory_error {
-            problems.push(Problem {
-                reason: "STATIC_POD_DIRECTORY_FAILED",
-                message: format!(
-                    "the static pod directory {path} cannot be read: {error}; make it readable, or mount it, and it \
-                     is taken up again"
-                ),
-            });
-        }
-        if let Some(error) = self.board.error() {
-            problems.push(Problem {
-                reason: "STATIC_POD_DIRECTORY_FAILED",
-                message: format!(
-                    "the static pod directory {path} cannot be written: {error}; it is tried again"
-                ),
-            });
-        }
-        problems.extend(self.board.kubelet_problem(Instant::now()));
-        let left = self.board.left();
-        if !left.is_empty() {
-            problems.push(Problem {
-                reason: "DRIFT",
-                message: format!(
-                    "somebody changed or removed {} in {path}, and repairDrift is off; inject the bundle anew or \
-                     restart seedpodd to put it right",
-                    left.join(", ")
-                ),
-            });
-        }
-        problems
     }
 }
 

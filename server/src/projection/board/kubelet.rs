@@ -251,8 +251,8 @@ impl Board {
         orders
     }
 
-    /// What remained is gone: the kubelet should look again now.
-    pub(in crate::projection) fn cleaned(&mut self, file: &str, now: Instant) {
+    /// What kept the kubelet from starting a pod is out of the way: it should look again now.
+    pub(in crate::projection) fn nudge_now(&mut self, file: &str, now: Instant) {
         let written = self
             .entries
             .get_mut(file)

@@ -444,7 +444,7 @@ impl World {
                 assert!(!goes || !stands.live, "{stands:?} still runs");
                 !goes
             });
-            self.board.cleaned(&file, self.now);
+            self.board.nudge_now(&file, self.now);
         }
         if self.board.restart(self.now) {
             self.counts[0] += 1;
