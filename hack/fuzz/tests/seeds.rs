@@ -28,3 +28,26 @@ fn manifests() {
 fn references() {
     run_all("references", seedpod_fuzz::references::run);
 }
+
+/// Bytes that look random and are the same each time.
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    };
+    let mut bytes: Vec<u8> = (0..length).map(|_| next()).collect();
+    // Not a text.
+    bytes[0] = 0x80;
+    bytes
+}
+
+#[test]
+fn generated_bundles() {
+    for seed in 0..1000 {
+        println!("seed {seed}");
+        seedpod_fuzz::references::run(&noise(seed, 700));
+    }
+}
