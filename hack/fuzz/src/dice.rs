@@ -64,7 +64,9 @@ impl<'a> Dice<'a> {
     pub fn any_text(&mut self) -> String {
         let length = self.below(41);
         let length = length.min(self.bytes.len());
-        String::from_utf8_lossy(self.bytes.bytes(length).unwrap_or_default()).into_owned()
+        let text = String::from_utf8_lossy(self.bytes.bytes(length).unwrap_or_default());
+        // YAML does not allow these raw, and JSON does not escape them.
+        text.replace(|letter| ('\x7f'..='\u{9f}').contains(&letter), ".")
     }
 
     /// Any bytes, at most `most`.

@@ -4,3 +4,4 @@ pub mod dice;
 pub mod generate;
 pub mod manifest;
 pub mod references;
+pub mod volumes;

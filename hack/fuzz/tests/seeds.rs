@@ -51,3 +51,11 @@ fn generated_bundles() {
         seedpod_fuzz::references::run(&noise(seed, 700));
     }
 }
+
+#[test]
+fn generated_volumes() {
+    for seed in 0..300 {
+        println!("seed {seed}");
+        seedpod_fuzz::volumes::run(&noise(seed, 500));
+    }
+}

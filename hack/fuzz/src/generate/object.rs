@@ -58,6 +58,9 @@ pub(super) fn make(dice: &mut Dice<'_>, index: usize) -> Made {
     let mut keys = Vec::new();
     for _ in 0..=dice.below(5) {
         let key = dice.text(&KEYS, &HOSTILE_KEYS);
+        if keys.contains(&key) && !dice.is_hostile() {
+            continue;
+        }
         let is_binary = dice.odds(1, 3);
         let value = value(dice, is_secret, is_binary);
         if is_binary {
@@ -88,13 +91,14 @@ fn extras(dice: &mut Dice<'_>, is_secret: bool, document: &mut Value) {
         document["immutable"] = dice.pick(&[json!(true), json!(false), Value::Null]);
     }
     if is_secret && dice.odds(1, 4) {
+        document["type"] = json!(dice.pick(&["Opaque", "", "example.com/type"]));
+    }
+    if is_secret && dice.is_hostile() {
         let types = [
-            "Opaque",
             "kubernetes.io/tls",
             "kubernetes.io/dockerconfigjson",
             "kubernetes.io/basic-auth",
             "kubernetes.io/service-account-token",
-            "",
         ];
         document["type"] = json!(dice.pick(&types));
     }

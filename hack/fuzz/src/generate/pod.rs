@@ -51,19 +51,20 @@ const HOSTILE_MODES: [i64; 9] = [
 ];
 const VARIABLES: [&str; 6] = ["A", "B_2", "a.b", "PATH", "TOKEN", "C-3"];
 const HOSTILE_VARIABLES: [&str; 9] = ["", "=", "A=B", "9", "a b", "$(A)", "é", "\0", "x*300"];
-const FIELDS: [&str; 10] = [
+/// Fields that variables and files can both have.
+const FIELDS: [&str; 6] = [
     "metadata.name",
     "metadata.namespace",
     "metadata.uid",
     "metadata.labels['app']",
     "metadata.annotations['note']",
+    "metadata.labels['absent']",
+];
+const HOSTILE_FIELDS: [&str; 11] = [
     "metadata.labels",
     "metadata.annotations",
     "status.podIP",
     "spec.nodeName",
-    "metadata.labels['absent']",
-];
-const HOSTILE_FIELDS: [&str; 7] = [
     "",
     "metadata.labels['",
     "metadata.labels['é']",
@@ -119,17 +120,23 @@ fn mode(dice: &mut Dice<'_>) -> Value {
     json!(dice.pick(&[0o644, 0o600, 0o400, 0o777, 0, 0o111, 0o640]))
 }
 
-fn items(dice: &mut Dice<'_>, keys: &[String], object: &mut Value) {
-    if !dice.odds(1, 2) {
+/// A path that no other file of the volume has, most of the time.
+fn path(dice: &mut Dice<'_>, files: &mut usize) -> String {
+    *files += 1;
+    if dice.is_hostile() {
+        return dice.text(&PATHS, &HOSTILE_PATHS);
+    }
+    let folder = dice.pick(&["", "", "d/", "./d//e/"]);
+    format!("{folder}p{files}")
+}
+
+fn items(dice: &mut Dice<'_>, keys: &[String], files: &mut usize, object: &mut Value) {
+    if !dice.odds(2, 3) {
         return;
     }
     let items: Vec<Value> = (0..=dice.below(3))
-        .map(|index| {
-            let path = if dice.odds(1, 2) {
-                format!("p{index}")
-            } else {
-                dice.text(&PATHS, &HOSTILE_PATHS)
-            };
+        .map(|_| {
+            let path = path(dice, files);
             let mut item = json!({"key": key(dice, keys), "path": path});
             if dice.odds(1, 3) {
                 item["mode"] = mode(dice);
@@ -140,14 +147,10 @@ fn items(dice: &mut Dice<'_>, keys: &[String], object: &mut Value) {
     object["items"] = json!(items);
 }
 
-fn downward_files(dice: &mut Dice<'_>) -> Value {
+fn downward_files(dice: &mut Dice<'_>, files: &mut usize) -> Value {
     let items: Vec<Value> = (0..=dice.below(2))
-        .map(|index| {
-            let path = if dice.is_hostile() {
-                dice.text(&PATHS, &HOSTILE_PATHS)
-            } else {
-                format!("down{index}")
-            };
+        .map(|_| {
+            let path = path(dice, files);
             let mut item = json!({"path": path});
             if dice.odds(1, 5) {
                 item["resourceFieldRef"] =
@@ -170,37 +173,38 @@ fn files(
     source: &Source<'_>,
     secret: bool,
     name_field: &str,
+    files: &mut usize,
 ) -> Option<Value> {
     let (name, keys) = source.pick(dice, secret)?;
     let mut object = json!({name_field: name});
-    items(dice, &keys, &mut object);
+    items(dice, &keys, files, &mut object);
     optional(dice, &mut object);
     Some(object)
 }
 
-fn projection(dice: &mut Dice<'_>, source: &Source<'_>) -> Option<Value> {
+fn projection(dice: &mut Dice<'_>, source: &Source<'_>, count: &mut usize) -> Option<Value> {
     Some(match dice.below(4) {
-        0 => json!({"secret": files(dice, source, true, "name")?}),
-        1 => json!({"configMap": files(dice, source, false, "name")?}),
-        2 => json!({"downwardAPI": downward_files(dice)}),
+        0 => json!({"secret": files(dice, source, true, "name", count)?}),
+        1 => json!({"configMap": files(dice, source, false, "name", count)?}),
+        2 => json!({"downwardAPI": downward_files(dice, count)}),
         _ if dice.is_hostile() => dice.pick(&[
             json!({}),
             json!({"serviceAccountToken": {"path": "token"}}),
             json!({"clusterTrustBundle": {"name": "x", "path": "ca"}}),
             json!({"secret": {"name": "tls"}, "configMap": {"name": "conf"}}),
         ]),
-        _ => json!({"secret": files(dice, source, true, "name")?}),
+        _ => json!({"secret": files(dice, source, true, "name", count)?}),
     })
 }
 
 fn volume(dice: &mut Dice<'_>, source: &Source<'_>, name: &str) -> Value {
+    let count = &mut 0;
     let content = match dice.below(6) {
-        0 | 1 => files(dice, source, true, "secretName").map(|it| ("secret", it)),
-        2 => files(dice, source, false, "name").map(|it| ("configMap", it)),
+        0 | 1 => files(dice, source, true, "secretName", count).map(|it| ("secret", it)),
+        2 => files(dice, source, false, "name", count).map(|it| ("configMap", it)),
         3 | 4 => {
-            let count = 1 + dice.below(4);
-            let sources: Vec<Value> = (0..count)
-                .filter_map(|_| projection(dice, source))
+            let sources: Vec<Value> = (0..=dice.below(4))
+                .filter_map(|_| projection(dice, source, count))
                 .collect();
             Some(("projected", json!({"sources": sources})))
         }
@@ -217,7 +221,7 @@ fn volume(dice: &mut Dice<'_>, source: &Source<'_>, name: &str) -> Value {
         }
         volume[field] = content;
     } else if dice.odds(1, 2) {
-        volume["downwardAPI"] = downward_files(dice);
+        volume["downwardAPI"] = downward_files(dice, count);
     }
     if dice.is_hostile() {
         let (field, value) = dice.pick(&[
@@ -268,7 +272,11 @@ fn variable(dice: &mut Dice<'_>, source: &Source<'_>) -> Value {
 }
 
 fn container(dice: &mut Dice<'_>, source: &Source<'_>, name: &str, volumes: &[String]) -> Value {
-    let mut container = json!({"name": name, "image": "registry.example/web:1"});
+    let mut container = json!({
+        "name": name,
+        "image": "registry.example/web:1",
+        "resources": {"limits": {"cpu": "1500m", "memory": "1Gi"}},
+    });
     let variables: Vec<Value> = (0..dice.below(5)).map(|_| variable(dice, source)).collect();
     container["env"] = json!(variables);
     let mut from = Vec::new();
@@ -344,7 +352,7 @@ pub(super) fn make(
         spec.insert("initContainers".to_owned(), json!([init]));
     }
     if dice.odds(1, 3) {
-        let group = dice.pick(&[json!(0), json!(1000), json!(2_147_483_647), json!(-1)]);
+        let group = dice.pick(&[json!(0), json!(1000), json!(2_147_483_647)]);
         let user = dice.pick(&[json!(0), json!(65_534), Value::Null]);
         spec.insert(
             "securityContext".to_owned(),
