@@ -20,7 +20,7 @@ mod set;
 mod spec;
 mod volumes;
 
-use std::collections::BTreeSet;
+use std::{cell::Cell, collections::BTreeSet};
 
 use serde_json::{Value, map::Entry};
 
@@ -126,11 +126,12 @@ pub(crate) fn check<S: AsRef<str>>(
             "the bundle has no pod: send at least one, or remove the bundle".to_owned();
         return Err(vec![of_bundle(Reason::NoPods, description)]);
     }
+    let used = Cell::new(0);
     let pods: Vec<(Pod, &Node)> = items
         .into_iter()
         .filter_map(|item| {
             let node = item.node;
-            let pod = check_pod(&mut findings, item, options, &objects, &faulty)?;
+            let pod = check_pod(&mut findings, item, options, &objects, &faulty, &used)?;
             Some((pod, node))
         })
         .collect();
@@ -237,6 +238,7 @@ fn check_pod(
     options: &Options,
     objects: &Objects,
     faulty: &BTreeSet<ObjectKey>,
+    used: &Cell<u64>,
 ) -> Option<Pod> {
     let Item {
         manifest,
@@ -270,6 +272,7 @@ fn check_pod(
         faulty,
         namespace: value["metadata"]["namespace"].as_str().unwrap_or_default(),
         allow_secret_env: options.allow_secret_env,
+        used,
     };
     spec::check(report, &pod.spec.unwrap_or_default(), &scope);
     let position = report.position();

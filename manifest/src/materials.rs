@@ -144,6 +144,7 @@ impl<'o> Materials<'o> {
             spec: &spec,
             objects,
             faulty: &BTreeSet::new(),
+            used: 0,
         };
         let mut first = None;
         let mut tell = |path: &Path<'_>, fault: Fault<'_>| {
@@ -240,15 +241,13 @@ impl<'o> Materials<'o> {
         self.size
     }
 
-    pub(crate) fn volume_names(&self) -> impl Iterator<Item = &str> {
-        self.volumes.iter().map(|volume| volume.name.as_str())
-    }
-
-    /// The files of a volume with their modes.
-    pub(crate) fn modes(&self, volume: &str) -> impl Iterator<Item = (&str, u32)> {
-        let volume = self.volumes.iter().find(move |it| it.name == volume);
-        let files = volume.into_iter().flat_map(|volume| &volume.files);
-        files.map(|(path, file)| (path.as_str(), file.mode))
+    /// The volumes' names, each with its files and their modes.
+    pub(crate) fn modes(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = (&str, u32)>)> {
+        self.volumes.iter().map(|volume| {
+            let files = volume.files.iter();
+            let files = files.map(|(path, file)| (path.as_str(), file.mode));
+            (volume.name.as_str(), files)
+        })
     }
 
     /// How many bytes the literals add to the pod's file at most.

@@ -4,7 +4,7 @@
 //! wait for an API server. So those to Secrets and ConfigMaps must lead to objects of the bundle, which Seedpod puts in
 //! their place, and all others are refused.
 
-use std::collections::BTreeSet;
+use std::{cell::Cell, collections::BTreeSet};
 
 use k8s_openapi::api::core::v1::{Container, PodSpec, Volume, VolumeProjection};
 
@@ -27,6 +27,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) namespace: &'a str,
     /// Whether variables may take their values from Secrets.
     pub(crate) allow_secret_env: bool,
+    /// What the files of the bundle's volumes take so far, in bytes.
+    pub(crate) used: &'a Cell<u64>,
 }
 
 const FILES: &str = "put the certificates into a ConfigMap of the bundle";

@@ -33,6 +33,9 @@ impl<'o> Resolver<'_, 'o> {
         let mut variables = Variables::default();
         let list = path.key("envFrom");
         for (index, source) in container.env_from.iter().flatten().enumerate() {
+            if self.is_full_of_literals() {
+                break;
+            }
             let item = list.index(index);
             let prefix = source.prefix.as_deref().unwrap_or_default();
             // Of both, which is refused, the kubelet would take the ConfigMap.
@@ -128,7 +131,7 @@ impl<'o> Resolver<'_, 'o> {
 
     fn takes_room(&mut self, path: &Path<'_>, name: usize, value: &str) -> bool {
         let size = json_length(value) + name + OVERHEAD;
-        self.literals(path, size)
+        self.literal(path, size)
     }
 }
 

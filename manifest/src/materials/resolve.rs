@@ -8,12 +8,15 @@ use serde_json::Value;
 use super::{List, Materials};
 use crate::{NodeName, Object, ObjectKey, ObjectKind, Objects, field::Path};
 
-/// The most that the files of one pod's volumes may take, in bytes. Each takes whole pages of memory.
+/// The most that the files of a bundle's volumes may take, in bytes. Each takes whole pages of memory.
 pub(crate) const MAX_VOLUMES: u64 = 64 << 20;
 /// A page of memory, which is the least that a file takes on a tmpfs.
 const PAGE: u64 = 4096;
 /// The most bytes that literals may add to a pod's file. More the kubelet would not read.
 const MAX_LITERALS: usize = 10 << 20;
+
+/// After so many faults the rest is not looked at: a hostile pod could have any number of them.
+const MAX_FAULTS: usize = 1000;
 
 /// The pod, and where its references lead.
 #[derive(Clone, Copy)]
@@ -26,6 +29,8 @@ pub(crate) struct Context<'a, 'o> {
     pub(crate) objects: &'o Objects,
     /// Objects of which only the existence is known.
     pub(crate) faulty: &'a BTreeSet<ObjectKey>,
+    /// What the volumes of the bundle's other pods take, in bytes.
+    pub(crate) used: u64,
 }
 
 /// Why something can not be resolved. No value stands in it.
@@ -70,7 +75,7 @@ pub(super) struct Resolver<'r, 'o> {
     tell: &'r mut dyn FnMut(&Path<'_>, Fault<'_>),
     size: u64,
     literals: usize,
-    full: bool,
+    faults: usize,
 }
 
 /// Finds all that the pod refers to; what can not be found is told and left out.
@@ -84,7 +89,7 @@ pub(crate) fn resolve<'o>(
         tell,
         size: 0,
         literals: 0,
-        full: false,
+        faults: 0,
     };
     let root = Path::ROOT;
     let path = root.key("spec");
@@ -109,6 +114,7 @@ pub(crate) fn resolve<'o>(
 
 impl<'o> Resolver<'_, 'o> {
     pub(super) fn tell(&mut self, path: &Path<'_>, fault: Fault<'_>) {
+        self.faults += 1;
         (self.tell)(path, fault);
     }
 
@@ -162,26 +168,40 @@ impl<'o> Resolver<'_, 'o> {
         }
     }
 
+    /// Whether there is room for no more files.
+    pub(super) fn is_full(&self) -> bool {
+        self.context.used.saturating_add(self.size) > MAX_VOLUMES || self.faults > MAX_FAULTS
+    }
+
     /// Counts a file; `false` when there is no room for it.
     pub(super) fn file(&mut self, path: &Path<'_>, size: usize) -> bool {
-        if !self.full {
-            let pages = u64::try_from(size).unwrap_or(u64::MAX).div_ceil(PAGE);
-            self.size = self.size.saturating_add(pages.max(1).saturating_mul(PAGE));
-            if self.size > MAX_VOLUMES {
-                self.full = true;
-                self.tell(path, Fault::VolumesTooLarge);
-            }
+        if self.is_full() {
+            return false;
         }
-        !self.full
+        let pages = u64::try_from(size).unwrap_or(u64::MAX).div_ceil(PAGE);
+        self.size = self.size.saturating_add(pages.max(1).saturating_mul(PAGE));
+        let is_full = self.is_full();
+        if is_full {
+            self.tell(path, Fault::VolumesTooLarge);
+        }
+        !is_full
+    }
+
+    /// Whether there is room for no more literals.
+    pub(super) fn is_full_of_literals(&self) -> bool {
+        self.literals > MAX_LITERALS || self.faults > MAX_FAULTS
     }
 
     /// Counts a literal; `false` when there is no room for it.
-    pub(super) fn literals(&mut self, path: &Path<'_>, size: usize) -> bool {
-        let before = self.literals;
-        self.literals = before.saturating_add(size);
-        if before <= MAX_LITERALS && self.literals > MAX_LITERALS {
+    pub(super) fn literal(&mut self, path: &Path<'_>, size: usize) -> bool {
+        if self.is_full_of_literals() {
+            return false;
+        }
+        self.literals = self.literals.saturating_add(size);
+        let is_full = self.is_full_of_literals();
+        if is_full {
             self.tell(path, Fault::LiteralsTooLarge);
         }
-        self.literals <= MAX_LITERALS
+        !is_full
     }
 }

@@ -61,6 +61,7 @@ fn node() -> NodeName {
 }
 
 /// A pod with this spec; of the metadata, what tests look for.
+#[expect(clippy::needless_pass_by_value, reason = "json! gives values")]
 fn pod(spec: Value) -> Pod {
     let value = json!({
         "apiVersion": "v1",
@@ -90,6 +91,7 @@ fn pod_with_volume(volume: Value) -> Pod {
     }))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "json! gives values")]
 fn pod_with_env(env: Value, env_from: Value) -> Pod {
     pod(json!({
         "containers": [{"name": "main", "image": "a", "env": env, "envFrom": env_from}],

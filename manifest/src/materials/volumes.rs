@@ -1,6 +1,6 @@
 //! The files of volumes, as the kubelet's plugins for `secret`, `configMap` and `projected` volumes write them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use k8s_openapi::api::core::v1::{KeyToPath, Volume as VolumeDefinition, VolumeProjection};
 
@@ -83,14 +83,16 @@ impl<'o> Resolver<'_, 'o> {
         let group = group.and_then(|group| u32::try_from(group).ok());
         let list = path.key("volumes");
         let mut volumes = Vec::new();
+        let mut nested = self.nested_mounts();
         for (index, definition) in spec.volumes.iter().flatten().enumerate() {
             if !is_materialised(definition) {
                 continue;
             }
             let mut files = self.files(&list.index(index), definition);
-            let folders = self.nested_mounts(&definition.name);
+            let folders = nested.remove(&definition.name).unwrap_or_default();
             // The kubelet makes these folders first, and then leaves out what would stand in the same place.
-            files.retain(|path, _| !folders.iter().any(|folder| top(folder) == top(path)));
+            let tops: HashSet<&str> = folders.iter().map(|folder| top(folder)).collect();
+            files.retain(|path, _| !tops.contains(top(path)));
             if group.is_some() {
                 for file in files.values_mut() {
                     file.mode |= GROUP_FILE_MODE;
@@ -187,6 +189,9 @@ impl<'o> Resolver<'_, 'o> {
         let Found::Object(object) = found else {
             return;
         };
+        if self.is_full() {
+            return;
+        }
         if source.items.is_empty() {
             for (key, datum) in &object.data {
                 self.add(&name, key, source.mode, Content::Bytes(&datum.bytes), files);
@@ -230,30 +235,32 @@ impl<'o> Resolver<'_, 'o> {
         }
     }
 
-    /// The folders at which containers mount other volumes into this one: see `getNestedMountpoints` of the kubelet. The
-    /// runtime could not make them, since the volume is mounted read-only.
-    fn nested_mounts(&self, volume: &str) -> BTreeSet<String> {
+    /// The folders at which containers mount other volumes into this one, by the volumes' names: see
+    /// `getNestedMountpoints` of the kubelet. The runtime could not make them, since the volume is mounted read-only.
+    fn nested_mounts(&self) -> BTreeMap<String, BTreeSet<String>> {
         let spec = self.context.spec;
         let init = spec.init_containers.iter().flatten();
-        let mut folders = BTreeSet::new();
+        let mut folders: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for container in init.chain(&spec.containers) {
-            let mounts = container.volume_mounts.as_deref().unwrap_or_default();
-            let mut all: Vec<_> = mounts
-                .iter()
-                .map(|mount| (clean_mount(&mount.mount_path), mount.name == volume))
+            let mounts = container.volume_mounts.iter().flatten();
+            let mounts: BTreeSet<(String, &str)> = mounts
+                .map(|mount| (clean_mount(&mount.mount_path), mount.name.as_str()))
                 .collect();
-            all.sort();
-            for (own, _) in all.iter().filter(|(_, is_own)| *is_own) {
+            for (own, volume) in &mounts {
                 let prefix = format!("{own}/");
-                let mut outer: Vec<String> = Vec::new();
-                for (other, _) in &all {
+                let mut outer = HashSet::new();
+                // All that begin with the prefix stand together.
+                for (other, _) in mounts.range((prefix.clone(), "")..) {
                     let Some(below) = other.strip_prefix(&prefix) else {
-                        continue;
+                        break;
                     };
-                    if outer.iter().any(|outer| other.starts_with(outer)) {
+                    // What is mounted into one of these is not mounted into this volume.
+                    let mut ends = below.match_indices('/').map(|(end, _)| end);
+                    if ends.any(|end| below.get(..end).is_some_and(|it| outer.contains(it))) {
                         continue;
                     }
-                    outer.push(format!("{other}/"));
+                    outer.insert(below);
+                    let folders = folders.entry((*volume).to_owned()).or_default();
                     folders.extend(clean(below));
                 }
             }

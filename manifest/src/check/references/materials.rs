@@ -1,6 +1,6 @@
 //! What pods take from the bundle's Secrets and ConfigMaps. No value of one stands in any sentence.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use serde_json::Value;
@@ -9,14 +9,17 @@ use super::Scope;
 use crate::{
     Materials, Object, ObjectKey, Reason,
     check::{MAX_FILE, MAX_STAMP, report::Report},
-    decode::suggest::nearest_name,
-    field::{Path, shorten},
-    materials::{Context, Fault, resolve, resolve::MAX_VOLUMES},
+    decode::{suggest::nearest_name, tree::Node},
+    field::{OwnedSegment, Path, Segment, shorten},
+    materials::{Context, Fault, resolve, resolve::MAX_VOLUMES, volumes::is_materialised},
     render,
 };
 
 /// How many keys of an object are listed at most.
 const MAX_LISTED: usize = 8;
+/// For how many faults of a pod a similar name is looked for, and among how many keys.
+const MAX_HINTS: usize = 16;
+const MAX_COMPARED: usize = 1000;
 /// What a volume's folder takes in the pod's file, and what a mount of it does, with room to spare.
 const VOLUME: usize = 512;
 const MOUNT: usize = 64;
@@ -25,7 +28,7 @@ const MOUNT: usize = 64;
 pub(crate) fn check(report: &mut Report<'_>, spec: &PodSpec, scope: &Scope<'_>) {
     check_secret_variables(report, spec, scope);
     let metadata = report.tree.get("metadata");
-    let metadata = metadata.map_or(Value::Null, |metadata| metadata.to_value());
+    let metadata = metadata.map_or(Value::Null, Node::to_value);
     let context = Context {
         node: scope.node,
         namespace: scope.namespace,
@@ -33,22 +36,59 @@ pub(crate) fn check(report: &mut Report<'_>, spec: &PodSpec, scope: &Scope<'_>) 
         spec,
         objects: scope.objects,
         faulty: scope.faulty,
+        used: scope.used.get(),
     };
-    let materials = resolve(context, &mut |path, fault| tell(report, path, scope, fault));
+    let mut invalid = None;
+    let mut told = 0;
+    let materials = resolve(context, &mut |path, fault| {
+        if let Fault::Invalid = fault {
+            invalid.get_or_insert_with(|| owned(path));
+        } else {
+            told += 1;
+            tell(report, path, scope, fault, told);
+        }
+    });
+    // The checks of the fields tell it, and with better words; but by no means is the pod taken.
+    if let Some(path) = invalid
+        && !report.findings.has_violations()
+    {
+        let description = "it is no valid reference".to_owned();
+        report.refuse_owned(&path, Reason::InvalidValue, description);
+    }
+    scope
+        .used
+        .set(scope.used.get().saturating_add(materials.size()));
     check_size(report, spec, &materials);
     warn_of_unreadable(report, spec, &materials);
 }
 
-fn tell(report: &mut Report<'_>, path: &Path<'_>, scope: &Scope<'_>, fault: Fault<'_>) {
+fn owned(path: &Path<'_>) -> Vec<OwnedSegment> {
+    let segments = path.segments().into_iter();
+    let own = segments.map(|segment| match segment {
+        Segment::Key(key) => OwnedSegment::Key(key.to_owned()),
+        Segment::Index(index) => OwnedSegment::Index(index),
+    });
+    own.collect()
+}
+
+/// Tells a fault; `number` counts them.
+fn tell(
+    report: &mut Report<'_>,
+    path: &Path<'_>,
+    scope: &Scope<'_>,
+    fault: Fault<'_>,
+    number: usize,
+) {
+    // Looking for similar names takes a while.
+    let with_hint = number <= MAX_HINTS;
     let (reason, description) = match fault {
-        // The checks of the fields tell it.
         Fault::Invalid => return,
-        Fault::NoObject(key) => (Reason::UnknownObject, no_object(key, scope)),
+        Fault::NoObject(key) => (Reason::UnknownObject, no_object(key, scope, with_hint)),
         Fault::NoKey {
             object,
             key,
             binary,
-        } => (Reason::UnknownKey, no_key(object, key, binary)),
+        } => (Reason::UnknownKey, no_key(object, key, binary, with_hint)),
         Fault::NoText { object, key } => (
             Reason::InvalidValue,
             format!(
@@ -78,7 +118,7 @@ fn tell(report: &mut Report<'_>, path: &Path<'_>, scope: &Scope<'_>, fault: Faul
         Fault::VolumesTooLarge => (
             Reason::VolumesTooLarge,
             format!(
-                "the files of the pod's volumes of Secrets and ConfigMaps take more than the {} MiB that are allowed, each \
+                "the files of the bundle's volumes of Secrets and ConfigMaps take more than the {} MiB that are allowed, each \
                  of them in whole pages of 4 KiB: mount less, or name the keys in items",
                 MAX_VOLUMES >> 20
             ),
@@ -95,11 +135,11 @@ fn too_large() -> String {
     )
 }
 
-fn no_object(key: &ObjectKey, scope: &Scope<'_>) -> String {
+fn no_object(key: &ObjectKey, scope: &Scope<'_>, with_hint: bool) -> String {
     let others = || {
         let keys = scope.objects.iter().map(Object::key);
         keys.chain(scope.faulty)
-            .filter(|other| other.kind == key.kind)
+            .filter(|other| with_hint && other.kind == key.kind)
     };
     let elsewhere = others().find(|other| other.name == key.name);
     let here = others().filter(|other| other.namespace == key.namespace);
@@ -120,7 +160,7 @@ fn no_object(key: &ObjectKey, scope: &Scope<'_>) -> String {
     )
 }
 
-fn no_key(object: &Object, key: &str, binary: bool) -> String {
+fn no_key(object: &Object, key: &str, binary: bool, with_hint: bool) -> String {
     let (kind, name) = (object.key.kind, shorten(&object.key.name));
     let key_text = shorten(key);
     if binary {
@@ -129,15 +169,20 @@ fn no_key(object: &Object, key: &str, binary: bool) -> String {
              a file, or set optional: true"
         );
     }
-    let mut keys: Vec<_> = object.data.keys().map(|key| shorten(key)).collect();
-    let more = keys.len().saturating_sub(MAX_LISTED);
-    keys.truncate(MAX_LISTED);
+    let keys: Vec<_> = object
+        .data
+        .keys()
+        .take(MAX_LISTED)
+        .map(|key| shorten(key))
+        .collect();
+    let more = object.data.len() - keys.len();
     let there = match (keys.as_slice(), more) {
         ([], _) => "and no other".to_owned(),
         (keys, 0) => format!("only {}", keys.join(", ")),
         (keys, more) => format!("only {} and {more} more", keys.join(", ")),
     };
-    let hint = nearest_name(key, object.data.keys().map(String::as_str))
+    let near = object.data.keys().filter(|_| with_hint).take(MAX_COMPARED);
+    let hint = nearest_name(key, near.map(String::as_str))
         .map(|near| format!("; did you mean \"{}\"?", shorten(near)))
         .unwrap_or_default();
     format!(
@@ -185,7 +230,7 @@ fn check_secret_variables(report: &mut Report<'_>, spec: &PodSpec, scope: &Scope
 
 /// Checks that the pod's file stays small enough once literals and folders stand in it.
 fn check_size(report: &mut Report<'_>, spec: &PodSpec, materials: &Materials<'_>) {
-    let names: BTreeSet<&str> = materials.volume_names().collect();
+    let names: BTreeSet<&str> = materials.modes().map(|(name, _)| name).collect();
     let mounts = each_container(spec)
         .flat_map(|(_, _, container)| container.volume_mounts.iter().flatten())
         .filter(|mount| names.contains(mount.name.as_str()))
@@ -219,31 +264,32 @@ fn warn_of_unreadable(report: &mut Report<'_>, spec: &PodSpec, materials: &Mater
         let out_of_group = !in_root_group && group.is_some_and(|group| group != 0);
         user.is_some_and(|user| user != 0).then_some(out_of_group)
     };
+    // For each volume, what the containers that mount it can read at the least.
+    let mut readers: HashMap<&str, u32> = HashMap::new();
+    for (_, _, container) in each_container(spec) {
+        let readable = match stranger(container) {
+            Some(true) => 0o004,
+            // The image may give it the group of root.
+            Some(false) => 0o044,
+            None => u32::MAX,
+        };
+        for mount in container.volume_mounts.iter().flatten() {
+            *readers.entry(&mount.name).or_default() |= readable;
+        }
+    }
     let root = Path::ROOT;
     let spec_path = root.key("spec");
     let list = spec_path.key("volumes");
-    for (index, volume) in spec.volumes.iter().flatten().enumerate() {
-        let users: Vec<_> = each_container(spec)
-            .map(|(_, _, container)| container)
-            .filter(|container| {
-                let mounts = container.volume_mounts.as_deref().unwrap_or_default();
-                mounts.iter().any(|mount| mount.name == volume.name)
-            })
-            .map(stranger)
-            .collect();
-        let is_unreadable = |mode: u32| {
-            let by_user = |out_of_group: Option<bool>| match out_of_group {
-                Some(true) => mode & 0o004 == 0,
-                // The image may give it the group of root.
-                Some(false) => mode & 0o044 == 0,
-                None => false,
-            };
-            !users.is_empty() && users.iter().copied().all(by_user)
+    let volumes = spec.volumes.iter().flatten().enumerate();
+    let taken = volumes.filter(|(_, volume)| is_materialised(volume));
+    for ((index, _), (name, mut files)) in taken.zip(materials.modes()) {
+        let Some(&readable) = readers.get(name) else {
+            continue;
         };
-        let file = materials
-            .modes(&volume.name)
-            .find(|(_, mode)| is_unreadable(*mode));
-        if let Some((file, mode)) = file {
+        if readable == u32::MAX {
+            continue;
+        }
+        if let Some((file, mode)) = files.find(|(_, mode)| mode & readable == 0) {
             let description = format!(
                 "the file \"{}\" belongs to root and has the mode {mode:04o}, which keeps the users of all containers that \
                  mount it from reading it: set securityContext.fsGroup of the pod, or another mode",

@@ -159,6 +159,7 @@ fn resolve_anyhow<'o>(pod: &Pod, objects: &'o Objects) -> Materials<'o> {
         spec: &spec,
         objects,
         faulty: &BTreeSet::new(),
+        used: 0,
     };
     resolve(context, &mut |_, _| {})
 }
