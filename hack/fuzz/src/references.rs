@@ -1,17 +1,24 @@
 //! Bundles whose pods take from Secrets and ConfigMaps, on all the way to the kubelet's file.
 
+mod api;
+mod frame;
 mod kubelet;
 mod leaks;
 mod paths;
 
 use seedpod_manifest::{
-    Checked, DigestKey, FieldValidation, Materials, NodeName, Object, ObjectSummary, Options, Pod,
-    Secrets, Side, Stamp, as_rendered, check, diff, diff_object, grace_period, is_rendering_of,
-    keep_uid, nudge, object_to_yaml, read_foreign, render, restamp, to_yaml, unrender,
+    Checked, DigestKey, FieldValidation, Materials, NodeName, Object, ObjectSummary, Objects,
+    Options, Pod, Secrets, Side, Stamp, VolumeContent, as_rendered, check, diff, diff_object,
+    grace_period, is_rendering_of, keep_uid, nudge, object_to_yaml, read_foreign, render, restamp,
+    to_yaml, unrender,
 };
+use serde_json::Value;
 use zeroize::Zeroizing;
 
-use self::leaks::Leaks;
+use self::{
+    api::{Api, Files},
+    leaks::Leaks,
+};
 use crate::{generate::Bundle, manifest::options};
 
 const UIDS: [&str; 2] = [
@@ -112,8 +119,9 @@ fn pod_is_sound(
     if pod.references().is_empty() {
         assert_eq!(digest, pod.digest());
     }
-    for volume in materials.volumes(UIDS[0]) {
-        paths::are_sound(&volume);
+    let volumes = materials.volumes(UIDS[0]);
+    for volume in &volumes {
+        paths::are_sound(volume);
         leaks.none_in("a volume", &format!("{volume:?}"));
     }
     let source = Pod::from_source(&pod.source()).expect("a source is read back");
@@ -136,6 +144,7 @@ fn pod_is_sound(
     );
     let value = serde_json::from_str(&rendered).expect("JSON");
     kubelet::refers_to_nothing(&value);
+    as_from_the_api(pod, checked, &volumes, &value, stamp(0).volumes);
     if !options.allow_secret_env {
         leaks.none_in("a rendered pod", &rendered);
     }
@@ -178,6 +187,68 @@ fn pod_is_sound(
     }
     assert!(!diff(None, Some(side)).is_empty());
     leaks.none_in("masked YAML", &to_yaml(pod, Secrets::Masked));
+}
+
+/// The pod's containers see what they would have seen, and nothing else of the pod has changed.
+fn as_from_the_api(
+    pod: &Pod,
+    checked: &Checked,
+    volumes: &[VolumeContent<'_>],
+    rendered: &Value,
+    folder: &str,
+) {
+    let api = Api::new(&pod.key().namespace, &checked.objects);
+    let nothing = Api::new(&pod.key().namespace, &Objects::default());
+    let spec = &pod.value()["spec"];
+    for list in ["initContainers", "containers"] {
+        for (before, after) in items(&spec[list]).zip(items(&rendered["spec"][list])) {
+            assert_eq!(
+                api.environment(before),
+                nothing.environment(after),
+                "{before} {after}"
+            );
+        }
+    }
+    let mut contents = volumes.iter();
+    let group = spec["securityContext"]["fsGroup"].as_u64();
+    for volume in items(&spec["volumes"]) {
+        let Some(files) = api.files(volume, UIDS[0]) else {
+            continue;
+        };
+        let content = contents.next().expect("a volume that takes from objects");
+        assert_eq!(volume["name"], content.name);
+        assert_eq!(content.group.map(u64::from), group);
+        assert_eq!(
+            content.folder_mode,
+            if group.is_some() { 0o2755 } else { 0o755 }
+        );
+        // Where others are mounted into it, the kubelet leaves files out.
+        if content.folders.is_empty() {
+            files_are(content, files, volume);
+        }
+    }
+    assert!(contents.next().is_none());
+    let names: Vec<&str> = volumes.iter().map(|volume| volume.name.as_str()).collect();
+    frame::has_folders(rendered, folder, &names);
+    assert_eq!(frame::of(pod.value(), &names), frame::of(rendered, &names));
+}
+
+fn files_are(content: &VolumeContent<'_>, mut files: Files, volume: &Value) {
+    for (path, file) in &content.files {
+        let (mode, bytes) = files
+            .remove(path)
+            .unwrap_or_else(|| panic!("{path:?} is too much: {volume}"));
+        let more = content.group.map_or(0, |_| 0o440);
+        assert_eq!(file.mode, mode | more, "{path:?} of {volume}");
+        if let Some(bytes) = bytes {
+            assert_eq!(*file.content, bytes, "{path:?} of {volume}");
+        }
+    }
+    assert!(files.is_empty(), "{:?} are missing: {volume}", files.keys());
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
 }
 
 fn materials<'o>(pod: &Pod, checked: &'o Checked, node: &NodeName) -> Materials<'o> {

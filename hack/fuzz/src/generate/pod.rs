@@ -298,6 +298,14 @@ fn container(dice: &mut Dice<'_>, source: &Source<'_>, name: &str, volumes: &[St
     let mut mounts = Vec::new();
     for (index, volume) in volumes.iter().enumerate() {
         let mut mount = json!({"name": volume, "mountPath": format!("/m{index}")});
+        if dice.odds(1, 12) {
+            // Into another volume, where the runtime needs a folder.
+            mount["mountPath"] = json!(format!(
+                "/m{}/{}",
+                dice.below(4),
+                dice.pick(&["a", "d", "x/y", "."])
+            ));
+        }
         if dice.odds(1, 4) {
             mount["subPath"] = json!(dice.text(&PATHS, &HOSTILE_PATHS));
         }

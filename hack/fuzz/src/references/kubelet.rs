@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::items;
+
 /// The sources of volumes that need no API. Each other one is refused, also one that is unknown.
 const VOLUMES: [&str; 22] = [
     "awsElasticBlockStore",
@@ -75,10 +77,6 @@ fn volume_refers_to_nothing(volume: &Value) {
         assert!(VOLUMES.contains(&source.as_str()), "{volume}");
         assert!(is_empty(&content["secretRef"]), "{volume}");
     }
-}
-
-fn items(list: &Value) -> impl Iterator<Item = &Value> {
-    list.as_array().into_iter().flatten()
 }
 
 fn is_empty(value: &Value) -> bool {
