@@ -4,6 +4,7 @@ use std::fmt;
 
 use seedpod_proto::v1;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use crate::Trial;
 
@@ -30,12 +31,13 @@ pub enum FieldValidation {
 #[derive(Clone)]
 pub struct InjectPods {
     bundle: String,
-    manifests: Vec<String>,
+    manifests: Vec<Zeroizing<String>>,
     validate_only: bool,
     request_id: String,
     expected_revision: Option<u64>,
     field_validation: FieldValidation,
     trial: Option<Trial>,
+    allow_secret_env: bool,
 }
 
 impl InjectPods {
@@ -49,18 +51,24 @@ impl InjectPods {
             expected_revision: None,
             field_validation: FieldValidation::default(),
             trial: None,
+            allow_secret_env: false,
         }
     }
 
-    /// Adds a manifest: YAML or JSON, one or several documents of kind Pod, PodList or List.
+    /// Adds a manifest: YAML or JSON, one or several documents of kind Pod, Secret or ConfigMap, or of lists of them. The
+    /// request wipes its copy when it is dropped.
     pub fn manifest(mut self, manifest: impl Into<String>) -> Self {
-        self.manifests.push(manifest.into());
+        self.manifests.push(Zeroizing::new(manifest.into()));
         self
     }
 
     /// Adds several manifests.
     pub fn manifests<S: Into<String>>(mut self, manifests: impl IntoIterator<Item = S>) -> Self {
-        self.manifests.extend(manifests.into_iter().map(Into::into));
+        self.manifests.extend(
+            manifests
+                .into_iter()
+                .map(|manifest| Zeroizing::new(manifest.into())),
+        );
         self
     }
 
@@ -96,6 +104,14 @@ impl InjectPods {
         self
     }
 
+    /// Let containers take variables from Secrets. Such a value becomes a literal in the pod, and once there is an API
+    /// server, the pod's mirror shows it to everybody who may read pods; without this it is an error. Better: mount the
+    /// Secret as a volume.
+    pub fn allow_secret_env(mut self, allow: bool) -> Self {
+        self.allow_secret_env = allow;
+        self
+    }
+
     /// The id of this request.
     pub fn id(&self) -> &str {
         &self.request_id
@@ -104,7 +120,11 @@ impl InjectPods {
     pub(crate) fn to_message(&self) -> v1::InjectPodsRequest {
         v1::InjectPodsRequest {
             bundle: self.bundle.clone(),
-            manifests: self.manifests.clone(),
+            manifests: self
+                .manifests
+                .iter()
+                .map(|manifest| manifest.to_string())
+                .collect(),
             validate_only: self.validate_only,
             request_id: self.request_id.clone(),
             expected_revision: self.expected_revision,
@@ -114,7 +134,7 @@ impl InjectPods {
             }
             .into(),
             trial: self.trial.map(Trial::to_message),
-            allow_secret_env: false,
+            allow_secret_env: self.allow_secret_env,
         }
     }
 }
@@ -122,7 +142,7 @@ impl InjectPods {
 impl fmt::Debug for InjectPods {
     /// Without the manifests, which may hold what is secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes: usize = self.manifests.iter().map(String::len).sum();
+        let bytes: usize = self.manifests.iter().map(|manifest| manifest.len()).sum();
         f.debug_struct("InjectPods")
             .field("bundle", &self.bundle)
             .field(
@@ -134,6 +154,7 @@ impl fmt::Debug for InjectPods {
             .field("expected_revision", &self.expected_revision)
             .field("field_validation", &self.field_validation)
             .field("trial", &self.trial)
+            .field("allow_secret_env", &self.allow_secret_env)
             .finish()
     }
 }

@@ -61,6 +61,12 @@
 //! connection breaks or the daemon restarts, they resume where they were, within the pauses of
 //! [`Options::retry`]; after that they end with the error. No deadline holds for them.
 //!
+//! # Secrets
+//!
+//! Secrets and ConfigMaps are manifests beside the pods that use them. [`Client::list_objects`] tells their names, keys and
+//! digests; only [`Client::get_revision_with_secrets`] gives values, to admins. No `Debug` and no [`Error`] here shows a
+//! manifest. With the feature `folder`, `Folder::read` makes them from plain files, by the rules of a `seedpod.yaml`.
+//!
 //! # Trials
 //!
 //! A revision that is injected with [`InjectPods::trial`] is undone by the node itself unless it becomes ready, or is
@@ -76,7 +82,8 @@
 //! # Features
 //!
 //! `cli` (default) builds the tool `seedpod`; a program that uses the SDK alone turns the default features off.
-//! `serde` derives `serde::Serialize` for the answers.
+//! `serde` derives `serde::Serialize` for the answers. `folder` reads folders with a `seedpod.yaml`, in which plain files
+//! become Secrets and ConfigMaps.
 
 #![warn(missing_docs)]
 
@@ -84,6 +91,8 @@ mod client;
 mod connect;
 mod endpoint;
 mod error;
+#[cfg(feature = "folder")]
+mod folder;
 mod inject;
 mod options;
 mod remove;
@@ -96,6 +105,8 @@ mod wait;
 pub use client::Client;
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{Error, FieldViolation, ServerError};
+#[cfg(feature = "folder")]
+pub use folder::{Folder, FolderError, FolderManifest};
 pub use inject::{FieldValidation, InjectPods};
 pub use options::Options;
 pub use remove::RemoveBundle;
@@ -106,7 +117,8 @@ pub use tonic::Code;
 pub use types::{
     Bundle, BundlePod, BundleState, BundleStatus, Change, ChangeType, Container, ContainerState,
     Event, EventType, Injected, Kubelet, KubeletState, KubeletSync, Limits, LogLine, LogStream,
-    Node, Origin, Pod, PodReference, PodState, Problem, Revision, RolledBack, Runtime,
-    RuntimeState, Termination, Trial, TrialConfirmation, TrialState, TrialStatus, Warning,
+    Node, Object, ObjectChange, ObjectKey, ObjectKind, Objects, Origin, Pod, PodReference,
+    PodState, Problem, Revision, RolledBack, Runtime, RuntimeState, Termination, Trial,
+    TrialConfirmation, TrialState, TrialStatus, Warning,
 };
 pub use wait::{Wait, WaitError};

@@ -8,6 +8,7 @@ mod container;
 mod event;
 mod log;
 mod node;
+mod object;
 mod pod;
 mod revision;
 mod status;
@@ -18,7 +19,10 @@ pub use bundle::{Bundle, BundlePod, Change, ChangeType, Injected, Warning};
 pub use container::{Container, ContainerState, Termination};
 pub use event::{Event, EventType};
 pub use log::{LogLine, LogStream};
-pub use node::{Kubelet, KubeletState, KubeletSync, Limits, Node, Problem, Runtime, RuntimeState};
+pub use node::{
+    Kubelet, KubeletState, KubeletSync, Limits, Node, Objects, Problem, Runtime, RuntimeState,
+};
+pub use object::{Object, ObjectChange, ObjectKey, ObjectKind};
 pub use pod::{Pod, PodReference, PodState};
 pub use revision::{Origin, Revision, RolledBack};
 pub use status::{BundleState, BundleStatus};

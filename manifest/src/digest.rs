@@ -65,7 +65,9 @@ impl fmt::Debug for KeyedDigest {
 
 /// The text is no digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it is not {PREFIX:?} and 64 hexadecimal digits")]
+#[error(
+    "it is no digest: the name of an algorithm, a colon and 64 hexadecimal digits in lower case"
+)]
 pub struct NoDigest;
 
 impl FromStr for KeyedDigest {
@@ -73,20 +75,25 @@ impl FromStr for KeyedDigest {
 
     fn from_str(text: &str) -> Result<Self, NoDigest> {
         let hex = text.strip_prefix(PREFIX).ok_or(NoDigest)?;
-        if hex.len() != 64
-            || !hex
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        {
-            return Err(NoDigest);
-        }
-        let mut bytes = [0; 32];
-        for (byte, digits) in bytes.iter_mut().zip(hex.as_bytes().chunks(2)) {
-            let digits = std::str::from_utf8(digits).map_err(|_| NoDigest)?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| NoDigest)?;
-        }
-        Ok(Self(bytes))
+        from_hex(hex).map(Self)
     }
+}
+
+/// The bytes of 64 hexadecimal digits.
+pub(crate) fn from_hex(hex: &str) -> Result<[u8; 32], NoDigest> {
+    if hex.len() != 64
+        || !hex
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    {
+        return Err(NoDigest);
+    }
+    let mut bytes = [0; 32];
+    for (byte, digits) in bytes.iter_mut().zip(hex.as_bytes().chunks(2)) {
+        let digits = std::str::from_utf8(digits).map_err(|_| NoDigest)?;
+        *byte = u8::from_str_radix(digits, 16).map_err(|_| NoDigest)?;
+    }
+    Ok(bytes)
 }
 
 impl Serialize for KeyedDigest {

@@ -52,6 +52,15 @@ impl fmt::Display for Digest {
     }
 }
 
+impl std::str::FromStr for Digest {
+    type Err = crate::NoDigest;
+
+    fn from_str(text: &str) -> Result<Self, crate::NoDigest> {
+        let hex = text.strip_prefix("sha256:").ok_or(crate::NoDigest)?;
+        crate::digest::from_hex(hex).map(Self)
+    }
+}
+
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

@@ -6,7 +6,7 @@ use clap::Parser;
 
 use crate::{
     config::{Configuration, DEFAULT_PATH},
-    daemon,
+    daemon, hardening,
 };
 
 /// Takes pods over gRPC and gives them to the kubelet of this node as static pods
@@ -28,12 +28,14 @@ impl Args {
     /// When the configuration is wrong, or the daemon cannot start or fails.
     pub fn run(self) -> anyhow::Result<Option<String>> {
         let Self { config, check } = self;
+        let failures = hardening::harden();
         let configuration = Configuration::load(&config)?;
         if check {
             daemon::check(&configuration)?;
             return Ok(Some(format!("{}: OK", config.display())));
         }
         daemon::init_logging(configuration.log);
+        hardening::report(&failures);
         // Two threads: nothing here is bound by the processor, and each more costs memory.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

@@ -56,11 +56,12 @@ pub async fn run(
 /// reads.
 ///
 /// # Errors
-/// What is wrong with the TLS files.
+/// What is wrong with the TLS files or the encryption keys.
 pub(crate) fn check(configuration: &Configuration) -> anyhow::Result<()> {
     if let Some(listen) = &configuration.listen {
         access::Credentials::load(&listen.tls)?;
     }
+    node::encryption_keys(configuration)?;
     Ok(())
 }
 

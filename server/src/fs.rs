@@ -16,7 +16,7 @@ use std::{
 
 pub(crate) use self::{
     dir::{Access, Dir, Kind, Name, Stat, own_uid, remove_tree},
-    disk::Disk,
+    disk::{Disk, open_regular},
 };
 
 /// The system calls that change a disk, and those that read it back.
@@ -43,6 +43,10 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync + 'static {
     fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>>;
     /// The names in a folder, ordered.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
+    /// Makes the contents of several files durable, in any order.
+    fn sync_all(&self, files: &mut [Box<dyn OpenFile>]) -> io::Result<()> {
+        files.iter_mut().try_for_each(|file| file.sync())
+    }
     /// Opens a folder; [`io::ErrorKind::NotADirectory`] when its last name is a symbolic link.
     fn open_dir(&self, path: &Path) -> io::Result<Box<dyn Dir>>;
 }
@@ -82,6 +86,29 @@ pub(crate) fn stage(
     write().inspect_err(|_| {
         // The error that matters is the first one; a full disk should not be kept full by the attempt.
         let _ = fs.remove_file(&path);
+    })
+}
+
+/// As [`stage`] for several files with their names, which become durable together: that takes less time than one by one.
+pub(crate) fn stage_all<B: AsRef<[u8]>>(
+    fs: &dyn FileSystem,
+    dir: &Path,
+    files: &[(String, B)],
+    mode: u32,
+) -> io::Result<()> {
+    let write = || {
+        let mut open = Vec::with_capacity(files.len());
+        for (name, bytes) in files {
+            let mut file = fs.create(&staged(dir, name), mode)?;
+            file.write_all(bytes.as_ref())?;
+            open.push(file);
+        }
+        fs.sync_all(&mut open)
+    };
+    write().inspect_err(|_| {
+        for (name, _) in files {
+            let _ = fs.remove_file(&staged(dir, name));
+        }
     })
 }
 

@@ -11,6 +11,7 @@ mod fs;
 #[doc(hidden)]
 pub mod fuzzing;
 mod grpc;
+mod hardening;
 mod http;
 mod kubelet;
 mod logs;

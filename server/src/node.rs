@@ -145,6 +145,21 @@ pub(crate) struct Bundle {
     pub(crate) objects: Vec<BundleObject>,
 }
 
+impl Bundle {
+    /// Which pods refer to each object that any does refer to, whether it is there or not, ordered.
+    pub(crate) fn users(&self) -> BTreeMap<ObjectKey, Vec<PodKey>> {
+        let mut users = BTreeMap::<_, Vec<_>>::new();
+        // Without a source it takes nothing.
+        for kept in self.pods.iter().filter(|pod| pod.source.is_some()) {
+            let references = kept.pod().map(|pod| pod.references());
+            for object in references.into_iter().flatten() {
+                users.entry(object).or_default().push(kept.key.clone());
+            }
+        }
+        users
+    }
+}
+
 /// A Secret or ConfigMap of a bundle. Its content is on the disk only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BundleObject {

@@ -10,6 +10,8 @@
 //!                                                    a mark: all its pods were ready at the same time once
 //! <stateDirectory>/bundles/<bundle>/<revision>.confirmed.json
 //!                                                    a mark: somebody confirmed it
+//! <stateDirectory>/objects/<keyed digest>            the content of a Secret or ConfigMap, encrypted if so configured
+//! <stateDirectory>/objects/digest-key                the key of all such digests, encrypted likewise
 //! ```
 //!
 //! The highest revision of a bundle is the active one, so that a commit is one rename, and after a power cut at any
@@ -18,43 +20,50 @@
 //!
 //! Whatever cannot be read stops the daemon: reading it as "nothing" would stop every pod.
 //!
-//! `open` reads all of it at the start, `read` old revisions later, `prune` forgets what is no longer kept.
+//! `open` reads all of it at the start, `read` old revisions later, `commit` and `requests` write new ones and who asked
+//! for them, `prune` forgets what is no longer kept. `record` has the format of revisions, `objects` that of contents,
+//! which `seal` encrypts.
 
+mod commit;
+mod id;
 mod lock;
+mod objects;
 mod open;
 mod prune;
 mod read;
 mod record;
+mod requests;
 mod seal;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
 };
 
-use seedpod_manifest::{BundleName, Digest, DigestKey, Objects};
+use seedpod_manifest::{BundleName, Digest, DigestKey, KeyedDigest, Objects};
 
-use self::record::{RequestRecord, RevisionRecord, Sidecar};
 pub(crate) use self::{
+    commit::CommitError,
+    id::{Owned, StoreId, owned_by},
     lock::{Lock, LockError},
     open::OpenError,
     read::{Past, Reader},
-    record::{Owned, StoreId, owned_by},
-    seal::EncryptionKeys,
+    seal::{EncryptionKeys, KeyFileError},
 };
+use self::{objects::Contents, prune::Garbage, record::RevisionRecord};
 use crate::{
-    fs::{self, FileSystem},
-    node::{Bundle, Change, ObjectChange, OnTrial, RequestId, State, StoredWarning, Trial},
+    fs::FileSystem,
+    node::{
+        Bundle, BundleObject, BundlePod, Change, ObjectChange, OnTrial, RequestId, State,
+        StoredWarning, Trial,
+    },
 };
 
 /// How many revisions of a bundle are kept, the active one included, when nothing else is said.
 const HISTORY: usize = 10;
-/// How many request ids are kept beside a revision that they found active.
-const IDS_PER_REVISION: usize = 100;
 
 /// A new revision, before it is committed.
 #[derive(Debug)]
@@ -103,43 +112,15 @@ pub(crate) enum Origin {
     Removed,
 }
 
-/// Why a commit failed. The old revision is the active one then.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CommitError {
-    /// Nothing has changed, and the next attempt may work.
-    #[error("cannot write {}", path.display())]
-    Write {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    /// Whether the revision is on the disk is not known: the disk failed, and failed again when the attempt was to be
-    /// taken back. Only a restart, which reads the disk anew, can tell.
-    #[error(
-        "the disk failed in the middle of a commit; restart the daemon when the disk is mended"
-    )]
-    Uncertain(#[source] io::Error),
-}
-
-/// What an earlier request with the same id led to.
-#[derive(Debug, Clone)]
-pub(crate) struct Remembered {
-    pub(crate) fingerprint: String,
-    pub(crate) bundle: Arc<Bundle>,
-    pub(crate) changes: Vec<Change>,
-    pub(crate) object_changes: Vec<ObjectChange>,
-    pub(crate) warnings: Vec<StoredWarning>,
-    /// What a rollback was to; 0 for what was none.
-    pub(crate) source_revision: u64,
-}
-
 /// The state directory, opened and locked.
 #[derive(Debug)]
 pub(crate) struct Store {
     fs: Arc<dyn FileSystem>,
     bundles_dir: PathBuf,
     id: StoreId,
-    digest_key: DigestKey,
+    /// Of Secrets and ConfigMaps.
+    contents: Arc<Contents>,
+    garbage: Garbage,
     bundles: BTreeMap<BundleName, History>,
     /// Where each remembered request id is written down.
     requests: HashMap<String, (BundleName, u64)>,
@@ -170,6 +151,8 @@ struct Kept {
     revision: u64,
     /// Whether it is a removal.
     removed: bool,
+    /// The contents that it refers to.
+    objects: Box<[KeyedDigest]>,
     /// The ids that die with this revision.
     ids: Vec<String>,
     has_requests: bool,
@@ -178,6 +161,17 @@ struct Kept {
 }
 
 impl Kept {
+    /// A revision without ids and sidecars.
+    fn of(record: &RevisionRecord) -> Self {
+        let objects = record.bundle.objects.iter();
+        Self {
+            revision: record.bundle.revision,
+            removed: record.removed,
+            objects: objects.map(|object| object.summary.digest).collect(),
+            ..Self::default()
+        }
+    }
+
     /// Whether it is one to go back to.
     fn is_good(&self) -> bool {
         self.ready || self.confirmed
@@ -212,7 +206,7 @@ impl Store {
 
     /// The key of the digests of what is secret.
     pub(crate) fn digest_key(&self) -> &DigestKey {
-        &self.digest_key
+        self.contents.digest_key()
     }
 
     /// The id that uids are made with.
@@ -222,7 +216,11 @@ impl Store {
 
     /// Reads what is kept, beside this.
     pub(crate) fn reader(&self) -> Reader {
-        Reader::new(Arc::clone(&self.fs), self.bundles_dir.clone())
+        Reader::new(
+            Arc::clone(&self.fs),
+            self.bundles_dir.clone(),
+            Arc::clone(&self.contents),
+        )
     }
 
     /// What is committed, for publishing.
@@ -251,281 +249,17 @@ impl Store {
         }
         state
     }
-
-    /// What an earlier request with this id led to.
-    pub(crate) fn remembered(&self, id: &str) -> Result<Option<Remembered>, OpenError> {
-        let Some((name, revision)) = self.requests.get(id) else {
-            return Ok(None);
-        };
-        let record = match self
-            .bundles
-            .get(name)
-            .and_then(|history| history.active.as_ref())
-        {
-            Some(active) if active.bundle.revision == *revision => Arc::clone(active),
-            _ => Arc::new(open::revision(
-                &*self.fs,
-                &self.bundles_dir,
-                name,
-                *revision,
-            )?),
-        };
-        if let Some(request) = record.request.as_ref().filter(|request| request.id == id) {
-            return Ok(Some(Remembered {
-                fingerprint: request.fingerprint.clone(),
-                bundle: Arc::clone(&record.bundle),
-                changes: record.changes.clone(),
-                object_changes: record.object_changes.clone(),
-                warnings: record.warnings.clone(),
-                source_revision: record.came.source_revision,
-            }));
-        }
-        let others = open::requests(&*self.fs, &self.bundles_dir, name, *revision)?;
-        Ok(others
-            .into_iter()
-            .find(|request| request.id == id)
-            .map(|request| Remembered {
-                fingerprint: request.fingerprint,
-                changes: record::unchanged(&record.bundle),
-                object_changes: record::unchanged_objects(&record.bundle),
-                bundle: Arc::clone(&record.bundle),
-                warnings: request.warnings,
-                source_revision: request.source_revision,
-            }))
-    }
-
-    /// Makes a new revision durable and active.
-    pub(crate) fn commit(&mut self, draft: Draft) -> Result<Arc<Bundle>, CommitError> {
-        let name = draft.bundle.name.clone();
-        let revision = draft.bundle.revision;
-        let record = Arc::new(RevisionRecord::from(draft));
-        let dir = self.bundles_dir.join(name.as_str());
-        let file = record::file_name(revision);
-        let fallback = match &record.trial {
-            Some(_) => self.fallback(&name)?,
-            None => None,
-        };
-        if !self.bundles.contains_key(&name) {
-            self.make_bundle_dir(&dir)?;
-        }
-        let bytes = record.encode();
-        self.write(&dir, &file, bytes.as_bytes(), Overwrites::Nothing)?;
-
-        let history = self.bundles.entry(name.clone()).or_default();
-        let ids: Vec<String> = record
-            .request
-            .iter()
-            .map(|request| request.id.clone())
-            .collect();
-        self.requests
-            .extend(ids.iter().map(|id| (id.clone(), (name.clone(), revision))));
-        history.kept.push(Kept {
-            revision,
-            removed: record.removed,
-            ids,
-            ..Kept::default()
-        });
-        history.active = Some(Arc::clone(&record));
-        history.fallback = fallback;
-        history.seen_ready = false;
-        self.grown.insert(name);
-        Ok(Arc::clone(&record.bundle))
-    }
-
-    /// What a trial of this bundle would fall back to.
-    fn fallback(&self, name: &BundleName) -> Result<Option<Arc<Bundle>>, CommitError> {
-        let Some(history) = self.bundles.get(name) else {
-            return Ok(None);
-        };
-        let Some(revision) = fallback(&history.kept) else {
-            return Ok(None);
-        };
-        if let Some(active) = &history.active
-            && active.bundle.revision == revision
-        {
-            return Ok(Some(Arc::clone(&active.bundle)));
-        }
-        let read = open::revision(&*self.fs, &self.bundles_dir, name, revision);
-        let record = read.map_err(|error| CommitError::Write {
-            path: self.bundles_dir.join(name.as_str()),
-            source: io::Error::other(error),
-        })?;
-        Ok(Some(record.bundle))
-    }
-
-    /// Makes it durable that all pods of the active revision are ready. Nothing on the disk when that does not make it
-    /// good, because it is on a trial that needs somebody's word.
-    pub(crate) fn mark_ready(&mut self, name: &BundleName) -> Result<(), CommitError> {
-        let Some(history) = self.bundles.get_mut(name) else {
-            return Ok(());
-        };
-        if history.on_trial().is_some_and(|it| it.needs_word()) {
-            history.seen_ready = true;
-            return Ok(());
-        }
-        self.mark(name, Sidecar::Ready)
-    }
-
-    /// Makes it durable that somebody confirmed the active revision.
-    pub(crate) fn mark_confirmed(&mut self, name: &BundleName) -> Result<(), CommitError> {
-        self.mark(name, Sidecar::Confirmed)
-    }
-
-    fn mark(&mut self, name: &BundleName, sidecar: Sidecar) -> Result<(), CommitError> {
-        let last = self
-            .bundles
-            .get(name)
-            .and_then(|history| history.kept.last());
-        let Some(revision) = last.map(|kept| kept.revision) else {
-            return Ok(());
-        };
-        let dir = self.bundles_dir.join(name.as_str());
-        let bytes = record::encode_mark(name, revision);
-        let file = record::sidecar_name(revision, sidecar);
-        self.write(&dir, &file, bytes.as_bytes(), Overwrites::Nothing)?;
-        if let Some(history) = self.bundles.get_mut(name)
-            && let Some(kept) = history.kept.last_mut()
-        {
-            match sidecar {
-                Sidecar::Ready => kept.ready = true,
-                Sidecar::Confirmed => kept.confirmed = true,
-                Sidecar::Requests => {}
-            }
-            history.fallback = None;
-            self.grown.insert(name.clone());
-        }
-        Ok(())
-    }
-
-    /// Remembers that a request found the active revision to be what it demands.
-    pub(crate) fn remember(
-        &mut self,
-        name: &BundleName,
-        request: &RequestId,
-        warnings: &[StoredWarning],
-        source_revision: u64,
-    ) -> Result<(), CommitError> {
-        let Some(kept) = self
-            .bundles
-            .get(name)
-            .and_then(|history| history.kept.last())
-        else {
-            return Ok(());
-        };
-        let revision = kept.revision;
-        let read = open::requests(&*self.fs, &self.bundles_dir, name, revision);
-        let mut requests = read.map_err(|error| CommitError::Write {
-            path: record::sidecar_path(&self.bundles_dir, name, revision, Sidecar::Requests),
-            source: io::Error::other(error),
-        })?;
-        let surplus = (requests.len() + 1).saturating_sub(IDS_PER_REVISION);
-        let forgotten: Vec<RequestRecord> = requests.drain(..surplus).collect();
-        requests.push(RequestRecord {
-            id: request.id.clone(),
-            fingerprint: request.fingerprint.to_string(),
-            warnings: warnings.to_vec(),
-            source_revision,
-        });
-        let dir = self.bundles_dir.join(name.as_str());
-        let bytes = record::encode_requests(&requests);
-        let file = record::sidecar_name(revision, Sidecar::Requests);
-        self.write(&dir, &file, bytes.as_bytes(), Overwrites::WhatIsTrueToo)?;
-
-        for request in &forgotten {
-            self.requests.remove(&request.id);
-        }
-        self.requests
-            .insert(request.id.clone(), (name.clone(), revision));
-        if let Some(kept) = self
-            .bundles
-            .get_mut(name)
-            .and_then(|history| history.kept.last_mut())
-        {
-            kept.has_requests = true;
-            kept.ids
-                .retain(|id| !forgotten.iter().any(|request| request.id == *id));
-            kept.ids.push(request.id.clone());
-        }
-        Ok(())
-    }
-
-    /// Whether the disk takes writes now: writes, syncs and removes a small file.
-    pub(crate) fn probe(&self) -> io::Result<()> {
-        if self.uncertain {
-            return Err(io::Error::other(
-                "the disk failed in the middle of a commit",
-            ));
-        }
-        fs::stage(&*self.fs, &self.bundles_dir, "probe", &[0; 4096], 0o600)?;
-        self.fs.remove_file(&fs::staged(&self.bundles_dir, "probe"))
-    }
-
-    fn make_bundle_dir(&self, dir: &Path) -> Result<(), CommitError> {
-        let make = || {
-            self.fs.make_dir(dir, 0o700)?;
-            self.fs.sync_dir(&self.bundles_dir)
-        };
-        make().map_err(|source| CommitError::Write {
-            path: dir.to_owned(),
-            source,
-        })
-    }
-
-    /// Writes a durable file. After an error the old content (or no file) is there, or the store says that it does
-    /// not know and takes no more writes.
-    fn write(
-        &mut self,
-        dir: &Path,
-        name: &str,
-        bytes: &[u8],
-        overwrites: Overwrites,
-    ) -> Result<(), CommitError> {
-        let path = dir.join(name);
-        if self.uncertain {
-            return Err(CommitError::Uncertain(io::Error::other(
-                "an earlier commit is uncertain",
-            )));
-        }
-        let failed = |source| CommitError::Write {
-            path: path.clone(),
-            source,
-        };
-        fs::stage(&*self.fs, dir, name, bytes, 0o600).map_err(failed)?;
-        fs::unveil(&*self.fs, dir, name).map_err(failed)?;
-        let Err(source) = self.fs.sync_dir(dir) else {
-            return Ok(());
-        };
-        // The new name may or may not be on the disk.
-        if overwrites == Overwrites::Nothing {
-            let take_back = self
-                .fs
-                .remove_file(&path)
-                .and_then(|()| self.fs.sync_dir(dir));
-            if take_back.is_err() {
-                self.uncertain = true;
-                return Err(CommitError::Uncertain(source));
-            }
-        }
-        Err(failed(source))
-    }
 }
 
-/// What a write replaces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Overwrites {
-    /// Nothing has that name yet: a write that failed is taken back.
-    Nothing,
-    /// The new content only says more of what is true anyway, and may stay when it is not known to be durable.
-    WhatIsTrueToo,
-}
-
-/// The digest of a bundle's content.
-pub(crate) fn bundle_digest<'a>(
-    pods: impl Iterator<Item = (&'a seedpod_manifest::PodKey, &'a str)>,
-) -> String {
+/// The digest of a bundle's content. That of a bundle without objects is the same on each node, and never changes.
+pub(crate) fn bundle_digest(pods: &[BundlePod], objects: &[BundleObject]) -> String {
     let mut text = String::new();
-    for (key, digest) in pods {
+    for BundlePod { key, digest, .. } in pods {
         text.push_str(&format!("{key} {digest}\n"));
+    }
+    // No pod's line begins as an object's does: with a kind.
+    for BundleObject { summary, .. } in objects {
+        text.push_str(&format!("{} {}\n", summary.key, summary.digest));
     }
     Digest::of(text.as_bytes()).to_string()
 }

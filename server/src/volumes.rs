@@ -16,7 +16,7 @@ mod collect;
 mod contents;
 mod put;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod wanted;
 
 use std::{
@@ -29,12 +29,12 @@ use std::{
 use seedpod_manifest::VolumeContent;
 use tokio::sync::watch;
 
+use self::wanted::Wanted;
 pub(crate) use self::{
     collect::{Inlets, start as collect},
     contents::{Committed, Contents, ContentsError},
     put::Differences,
 };
-use self::wanted::Wanted;
 use crate::{
     fs::{Access, Dir, FileSystem, Name, STAGED_PREFIX, own_uid, remove_tree},
     node::{Bundle, BundlePod},
@@ -166,8 +166,8 @@ impl Volumes {
         let parent = self.open_or_make(directory)?;
         let mut done = Ok(Put::Nothing);
         let using = &mut |volumes: &[VolumeContent<'_>]| {
-            done = Wanted::of(volumes)
-                .and_then(|wanted| put_in(&*parent, &pod.uid, &wanted, repair));
+            done =
+                Wanted::of(volumes).and_then(|wanted| put_in(&*parent, &pod.uid, &wanted, repair));
         };
         self.contents
             .with_volumes(bundle, pod, using)

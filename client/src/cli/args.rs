@@ -10,12 +10,16 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use bundles::{
-    FileArgs, Format, GetArgs, GetWhat, InjectArgs, LintArgs, RemoveArgs, Validation, WaitArgs,
+    CheckArgs, FileArgs, Format, GetArgs, GetWhat, InjectArgs, LintArgs, ObjectArgs, RemoveArgs,
+    Validation, WaitArgs,
 };
-pub(crate) use pods::{DescribeArgs, DescribeWhat, EventsArgs, LogsArgs, PodArgs, StreamFormat};
+pub(crate) use pods::{
+    DescribeArgs, DescribeWhat, EventsArgs, LogsArgs, NamedArgs, PodArgs, StreamFormat,
+};
 pub(crate) use revisions::{ConfirmArgs, DiffArgs, HistoryArgs, RollbackArgs};
 pub(crate) use setup::{
-    ConfigArgs, ConfigWhat, PkiArgs, PkiInitArgs, PkiIssueArgs, PkiWhat, Role, VersionArgs,
+    ConfigArgs, ConfigWhat, EncryptionKeyArgs, PkiArgs, PkiInitArgs, PkiIssueArgs, PkiWhat, Role,
+    VersionArgs,
 };
 
 /// As clap's own, with the explanation between the first line and the usage, where one looks for it.
@@ -163,9 +167,9 @@ pub(crate) struct ConnectionArgs {
 pub(crate) enum Command {
     /// Make a bundle consist of exactly the given pods
     Inject(InjectArgs),
-    /// Show bundles, pods or the node
+    /// Show bundles, pods, Secrets, ConfigMaps or the node
     Get(GetArgs),
-    /// Show all that is known about one pod
+    /// Show all that is known about one pod, bundle, Secret or ConfigMap
     Describe(DescribeArgs),
     /// Print what the containers of a pod have written
     Logs(LogsArgs),
@@ -185,7 +189,7 @@ pub(crate) enum Command {
     Lint(LintArgs),
     /// Make a CA and certificates
     Pki(PkiArgs),
-    /// Show and change the contexts of the configuration file
+    /// Show and change the contexts of the configuration file; make encryption keys
     Config(ConfigArgs),
     /// Show the versions of this tool and of the node's daemon
     Version(VersionArgs),

@@ -1,20 +1,44 @@
-//! Printing what a change does to the pods of a bundle.
+//! Printing what a change does to the pods, Secrets and ConfigMaps of a bundle.
 
 use std::fmt::Write as _;
 
 use anstyle::Style;
-use seedpod_client::{Change, ChangeType};
+use seedpod_client::{Change, ChangeType, ObjectChange};
 
-use super::output::style::{BAD, BOLD, CHANGED, DIM, GOOD, PLACE, RESET};
+use super::{
+    objects::word,
+    output::style::{BAD, BOLD, CHANGED, DIM, GOOD, PLACE, RESET},
+};
 
-/// A line for each pod, with its diff if there is one.
-pub(crate) fn push(text: &mut String, changes: &[Change]) {
-    for change in changes {
-        let (style, mark) = mark(change.r#type);
-        let (word, namespace, name) = (change.r#type.as_str(), &change.namespace, &change.name);
-        let _ = writeln!(text, "  {style}{mark} {word:<9}{RESET}  {namespace}/{name}");
-        push_diff(text, &change.diff, "      ");
+/// Whether nothing changes.
+pub(crate) fn are_none(pods: &[Change], objects: &[ObjectChange]) -> bool {
+    let mut types = pods
+        .iter()
+        .map(|change| change.r#type)
+        .chain(objects.iter().map(|change| change.r#type));
+    types.all(|change| change == ChangeType::Unchanged)
+}
+
+/// A line for each pod, and then for each Secret and ConfigMap, with its diff if there is one.
+pub(crate) fn push(text: &mut String, pods: &[Change], objects: &[ObjectChange]) {
+    for change in pods {
+        let name = format!("{}/{}", change.namespace, change.name);
+        push_one(text, change.r#type, &name, &change.diff);
     }
+    for change in objects {
+        let name = format!("{} {}/{}", word(change.kind), change.namespace, change.name);
+        push_one(text, change.r#type, &name, &change.diff);
+    }
+}
+
+fn push_one(text: &mut String, change: ChangeType, name: &str, diff: &str) {
+    let (style, mark) = mark(change);
+    let _ = writeln!(
+        text,
+        "  {style}{mark} {:<9}{RESET}  {name}",
+        change.as_str()
+    );
+    push_diff(text, diff, "      ");
 }
 
 /// The sign makes the kind of change plain without colours.

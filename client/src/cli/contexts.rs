@@ -8,19 +8,17 @@ use comfy_table::Cell;
 use super::{
     args::{ConfigArgs, ConfigWhat, ConnectionArgs, Format},
     config::{Config, Context},
+    encryption,
     exit::Usage,
     output::{self, Columns, Items},
 };
 
 pub(crate) fn run(args: ConfigArgs, connection: &ConnectionArgs) -> anyhow::Result<()> {
-    let mut config = Config::load(
-        connection,
-        !matches!(args.what, ConfigWhat::SetContext { .. }),
-    )?;
+    let load = || Config::load(connection, true);
     match args.what {
-        ConfigWhat::View => output::print(&serde_saphyr::to_string(&config)?),
-        ConfigWhat::GetContexts { output } => get(&config, output),
-        ConfigWhat::CurrentContext => match &config.current_context {
+        ConfigWhat::View => output::print(&serde_saphyr::to_string(&load()?)?),
+        ConfigWhat::GetContexts { output } => get(&load()?, output),
+        ConfigWhat::CurrentContext => match load()?.current_context {
             Some(name) => output::print(&format!("{name}\n")),
             None => Err(Usage(
                 "no context is current; choose one with `seedpod config use-context`".to_owned(),
@@ -28,14 +26,16 @@ pub(crate) fn run(args: ConfigArgs, connection: &ConnectionArgs) -> anyhow::Resu
             .into()),
         },
         ConfigWhat::UseContext { name } => {
+            let mut config = load()?;
             config.context(&name)?;
             config.current_context = Some(name.clone());
             config.save(connection)?;
             eprintln!("Context {name:?} is the current one now.");
             Ok(())
         }
-        ConfigWhat::SetContext { name } => set(config, &name, connection),
+        ConfigWhat::SetContext { name } => set(Config::load(connection, false)?, &name, connection),
         ConfigWhat::DeleteContext { name } => {
+            let mut config = load()?;
             config.context(&name)?;
             config.contexts.retain(|context| context.name != name);
             if config.current_context.as_ref() == Some(&name) {
@@ -46,6 +46,7 @@ pub(crate) fn run(args: ConfigArgs, connection: &ConnectionArgs) -> anyhow::Resu
             eprintln!("Context {name:?} deleted from {}.", path.display());
             Ok(())
         }
+        ConfigWhat::EncryptionKey(args) => encryption::run(args),
     }
 }
 

@@ -1,14 +1,18 @@
 //! `seedpod describe`.
 
+mod bundle;
+
 use std::fmt::Write as _;
 
 use anstream::eprintln;
 use futures_util::TryStreamExt as _;
-use seedpod_client::{Client, Container, ContainerState, Event, EventOptions, Pod};
+use seedpod_client::{
+    Client, Container, ContainerState, Event, EventOptions, Object, ObjectKind, Pod,
+};
 
 use super::{
-    args::{ConnectionArgs, DescribeArgs, DescribeWhat},
-    connection, events, output,
+    args::{ConnectionArgs, DescribeArgs, DescribeWhat, NamedArgs, PodArgs},
+    connection, events, objects, output,
     pods::{PodName, full_name},
     time::{age, ago, rfc3339},
 };
@@ -17,8 +21,22 @@ use super::{
 const EVENTS: usize = 10;
 
 pub(crate) async fn run(args: DescribeArgs, connection: ConnectionArgs) -> anyhow::Result<()> {
-    let DescribeWhat::Pod(pod) = args.what;
-    let wanted = PodName::new(pod)?;
+    match args.what {
+        DescribeWhat::Pod(args) => pod(args, connection).await,
+        DescribeWhat::Bundle { bundle: name } => {
+            bundle::run(&connection::connect(connection).await?, &name).await
+        }
+        DescribeWhat::Secret(NamedArgs { name }) => {
+            object(ObjectKind::Secret, &name, connection).await
+        }
+        DescribeWhat::ConfigMap(NamedArgs { name }) => {
+            object(ObjectKind::ConfigMap, &name, connection).await
+        }
+    }
+}
+
+async fn pod(args: PodArgs, connection: ConnectionArgs) -> anyhow::Result<()> {
+    let wanted = PodName::new(args)?;
     let client = connection::connect(connection).await?;
     let Some(pod) = wanted.find(&client).await? else {
         anyhow::bail!(
@@ -27,7 +45,19 @@ pub(crate) async fn run(args: DescribeArgs, connection: ConnectionArgs) -> anyho
         );
     };
     let mut text = describe(&pod);
-    match last_events(&client, &pod).await {
+    let is_its = |event: &Event| event.namespace == pod.namespace && event.name == pod.name;
+    push_events(&mut text, &client, &pod.bundle, is_its).await;
+    output::print(&text)
+}
+
+/// The last events of a bundle that are wanted.
+async fn push_events(
+    text: &mut String,
+    client: &Client,
+    bundle: &str,
+    is_wanted: impl Fn(&Event) -> bool,
+) {
+    match last_events(client, bundle, is_wanted).await {
         Ok(events) if events.is_empty() => text.push_str("Events:       none\n"),
         Ok(events) => {
             text.push_str("Events:\n");
@@ -35,23 +65,72 @@ pub(crate) async fn run(args: DescribeArgs, connection: ConnectionArgs) -> anyho
                 let _ = write!(text, "{}", events::line(event, 0));
             }
         }
-        // What is known about the pod is worth showing all the same.
+        // What else is known is worth showing all the same.
         Err(error) => eprintln!("Its events are not known: {:#}", anyhow::Error::from(error)),
     }
-    output::print(&text)
 }
 
-async fn last_events(client: &Client, pod: &Pod) -> Result<Vec<Event>, seedpod_client::Error> {
-    let options = EventOptions::default().bundle(&pod.bundle).until_now();
+async fn last_events(
+    client: &Client,
+    bundle: &str,
+    is_wanted: impl Fn(&Event) -> bool,
+) -> Result<Vec<Event>, seedpod_client::Error> {
+    let options = EventOptions::default().bundle(bundle).until_now();
     let mut events: Vec<Event> = client
         .watch_events(options)
-        .try_filter(|event| {
-            let is_its = event.namespace == pod.namespace && event.name == pod.name;
-            std::future::ready(is_its)
-        })
+        .try_filter(|event| std::future::ready(is_wanted(event)))
         .try_collect()
         .await?;
     Ok(events.split_off(events.len().saturating_sub(EVENTS)))
+}
+
+async fn object(kind: ObjectKind, name: &str, connection: ConnectionArgs) -> anyhow::Result<()> {
+    let client = connection::connect(connection).await?;
+    let mut found = client.list_objects(None, Some(kind)).await?;
+    found.retain(|object| object.name == name || objects::full_name(object) == name);
+    if found.is_empty() {
+        anyhow::bail!(
+            "there is no {kind} {name:?}; `seedpod get {}s` lists all of them",
+            objects::word(kind)
+        );
+    }
+    // Those of the same name in other namespaces too: nothing has to be chosen to look.
+    let texts: Vec<String> = found.iter().map(describe_object).collect();
+    output::print(&texts.join("\n"))
+}
+
+fn describe_object(object: &Object) -> String {
+    let mut text = String::new();
+    let mut row = |label: &str, value: String| {
+        let _ = writeln!(text, "{:<13} {value}", format!("{label}:"));
+    };
+    row(object.kind.as_str(), objects::full_name(object));
+    row("Bundle", object.bundle.clone());
+    row("Revision", object.revision.to_string());
+    row("Type", objects::type_of(object));
+    row("Used by", objects::used_by(object));
+    push_keys(&mut text, object);
+    text
+}
+
+/// The keys with their sizes and digests.
+fn push_keys(text: &mut String, object: &Object) {
+    if object.keys.is_empty() {
+        text.push_str("Keys:         none\n");
+        return;
+    }
+    text.push_str("Keys:\n");
+    let width = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or_default();
+    let keys = width(&mut object.keys.iter().map(|key| key.key.len()));
+    let sizes = width(&mut object.keys.iter().map(|key| key.size.to_string().len()));
+    for key in &object.keys {
+        let digest = objects::short_digest(&key.digest);
+        let _ = writeln!(
+            text,
+            "  {:<keys$}  {:>sizes$} bytes  {digest}",
+            key.key, key.size
+        );
+    }
 }
 
 fn describe(pod: &Pod) -> String {

@@ -1,15 +1,15 @@
 //! Faults and warnings with the place in the file where they are.
 
+mod excerpt;
+
 use std::fmt::Write as _;
 
 use super::{
-    args::Validation,
+    args::{CheckArgs, Validation},
     files::Manifest,
-    output::style::{BOLD, ERROR, PLACE, RESET, WARNING},
+    output::style::{BOLD, ERROR, RESET, WARNING},
 };
-
-/// How long a source line may be before only the part around the column is shown.
-const EXCERPT: usize = 96;
+use excerpt::excerpt;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Severity {
@@ -61,14 +61,17 @@ impl Finding {
         }
     }
 
-    /// `error: FILE:LINE:COLUMN: FIELD: sentence [REASON]`, and below it the line with a caret when it is known.
+    /// `error: FILE:LINE:COLUMN: FIELD: sentence [REASON]`, and below it the line with a caret when it is known and is
+    /// surely no part of a Secret. What was made from plain files is called by its entry in the `seedpod.yaml`.
     pub(crate) fn render(&self, manifests: &[Manifest]) -> String {
         let (index, field) = split(&self.field);
         let index = index.or(self.position.map(|position| position.manifest));
         let manifest = index.and_then(|index| manifests.get(index));
         let mut place =
             manifest.map_or_else(String::new, |manifest| format!("{}:", manifest.label));
-        if let (Some(_), Some(position)) = (manifest, self.position) {
+        // What was made from plain files has no lines.
+        let written = manifest.filter(|manifest| !manifest.generated);
+        if let (Some(_), Some(position)) = (written, self.position) {
             let _ = write!(place, "{}:{}:", position.line, position.column);
         }
         let (style, word) = match self.severity {
@@ -93,10 +96,9 @@ impl Finding {
             let _ = write!(text, " [{reason}]");
         }
         text.push('\n');
-        if let (Some(manifest), Some(position)) = (manifest, self.position) {
-            text.push_str(
-                &excerpt(&manifest.text, position.line, position.column).unwrap_or_default(),
-            );
+        if let (Some(manifest), Some(position)) = (written, self.position) {
+            let source = manifest.text.as_str();
+            text.push_str(&excerpt(source, position.line, position.column).unwrap_or_default());
         }
         text
     }
@@ -111,47 +113,14 @@ fn split(field: &str) -> (Option<usize>, &str) {
     parse().map_or((None, field), |(index, rest)| (Some(index), rest))
 }
 
-/// The line without what stands behind `value:`, which in an environment variable may be a secret, and what is printed
-/// here often ends in the log of some pipeline.
-fn without_value(line: &str) -> String {
-    for key in ["value:", "\"value\":"] {
-        if let Some(start) = line.find(key) {
-            return format!("{} …", &line[..start + key.len()]);
-        }
-    }
-    line.to_owned()
-}
-
-fn excerpt(text: &str, line: usize, column: usize) -> Option<String> {
-    let source = without_value(text.lines().nth(line.checked_sub(1)?)?);
-    // Control characters would move the cursor of the terminal; a tab would move the caret.
-    let shown: Vec<char> = source
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    let column = column.clamp(1, shown.len() + 1) - 1;
-    let start = column
-        .saturating_sub(EXCERPT * 2 / 3)
-        .min(shown.len().saturating_sub(EXCERPT));
-    let end = shown.len().min(start + EXCERPT);
-    let part: String = shown[start..end].iter().collect();
-    let number = line.to_string();
-    let caret = " ".repeat(column - start);
-    Some(format!(
-        "  {PLACE}{number} |{RESET} {}\n  {PLACE}{} |{RESET} {caret}{ERROR}^{RESET}\n",
-        part.trim_end(),
-        " ".repeat(number.len()),
-    ))
-}
-
 /// The violations that the node found. It writes the place behind the description, as most of its clients have no
 /// other use for it; where it does not, the same checks made here may know the place.
 pub(crate) fn from_server(
     violations: &[seedpod_client::FieldViolation],
     manifests: &[Manifest],
-    validation: Validation,
+    checks: CheckArgs,
 ) -> Vec<Finding> {
-    let here = Places::new(manifests, validation);
+    let here = Places::new(manifests, checks);
     let finding = |violation: &seedpod_client::FieldViolation| {
         let (description, place) = split_place(&violation.description);
         let position = match (split(&violation.field).0, place) {
@@ -187,12 +156,12 @@ fn split_place(description: &str) -> (&str, Option<(usize, usize)>) {
 pub(crate) fn warnings_from_server(
     warnings: &[seedpod_client::Warning],
     manifests: &[Manifest],
-    validation: Validation,
+    checks: CheckArgs,
 ) -> Vec<Finding> {
     let here = if warnings.is_empty() {
         Places::default()
     } else {
-        Places::new(manifests, validation)
+        Places::new(manifests, checks)
     };
     warnings
         .iter()
@@ -211,7 +180,7 @@ pub(crate) fn warnings_from_server(
 struct Places(Vec<(String, seedpod_manifest::Position)>);
 
 impl Places {
-    fn new(manifests: &[Manifest], validation: Validation) -> Self {
+    fn new(manifests: &[Manifest], checks: CheckArgs) -> Self {
         let texts: Vec<&str> = manifests
             .iter()
             .map(|manifest| manifest.text.as_str())
@@ -224,8 +193,8 @@ impl Places {
             node,
             max_pods: usize::MAX,
             max_bytes: usize::MAX,
-            field_validation: validation.into(),
-            allow_secret_env: false,
+            field_validation: checks.validation.into(),
+            allow_secret_env: checks.allow_secret_env,
         };
         let place = |field, position: Option<_>| position.map(|position| (field, position));
         Self(match seedpod_manifest::check(&texts, &options) {
@@ -268,6 +237,14 @@ mod tests {
         anstream::adapter::strip_str(&finding.render(manifests)).to_string()
     }
 
+    fn manifest(label: &str, text: &str) -> Manifest {
+        Manifest {
+            label: label.to_owned(),
+            text: text.into(),
+            generated: false,
+        }
+    }
+
     fn finding(field: &str, position: Option<Position>) -> Finding {
         Finding {
             severity: Severity::Error,
@@ -281,14 +258,8 @@ mod tests {
     #[test]
     fn a_fault_is_shown_with_its_file_line_and_caret() {
         let manifests = [
-            Manifest {
-                label: "a.yaml".to_owned(),
-                text: "kind: Pod\n".to_owned(),
-            },
-            Manifest {
-                label: "b.yaml".to_owned(),
-                text: "kind: Pod\nspec:\n\tx: 1\n".to_owned(),
-            },
+            manifest("a.yaml", "kind: Pod\n"),
+            manifest("b.yaml", "kind: Pod\nspec:\n\tx: 1\n"),
         ];
         let position = Position {
             manifest: 1,
@@ -330,35 +301,23 @@ mod tests {
     }
 
     #[test]
-    fn an_excerpt_keeps_values_of_variables_to_itself() {
-        for line in [
-            "    value: hunter2",
-            "  - {name: PASSWORD, value: hunter2}",
-            r#"{"name":"P","value":"hunter2"}"#,
-        ] {
-            let shown = excerpt(line, 1, 200).unwrap_or_default();
-            assert!(
-                shown.contains("value") && !shown.contains("hunter2"),
-                "{shown}"
-            );
-        }
-        assert!(
-            excerpt("  valueFrom: x", 1, 1).is_some_and(|shown| shown.contains("valueFrom: x"))
+    fn what_was_made_from_plain_files_is_called_by_its_entry() {
+        let mut manifest = manifest(
+            "x/seedpod.yaml:4: secretGenerator[0] (pki)",
+            r#"{"kind":"Secret","data":{"a":"aHVudGVyMg=="}}"#,
         );
-    }
-
-    #[test]
-    fn an_excerpt_stays_narrow_and_bears_any_position() {
-        let text = format!("{}X{}", "a".repeat(500), "b".repeat(500));
-        let excerpt = |line, column| {
-            excerpt(&text, line, column).map(|text| anstream::adapter::strip_str(&text).to_string())
+        manifest.generated = true;
+        let position = Position {
+            manifest: 0,
+            line: 1,
+            column: 30,
         };
-        let shown = excerpt(1, 501).unwrap_or_default();
-        let lines: Vec<&str> = shown.lines().collect();
-        assert!(lines[0].chars().count() <= EXCERPT + 6, "{shown}");
-        assert_eq!(lines[0].find('X'), lines[1].find('^'), "{shown}");
-        assert!(excerpt(1, 99_999).is_some_and(|text| text.contains('^')));
-        assert_eq!(excerpt(2, 1), None);
-        assert_eq!(excerpt(0, 0), None);
+        assert_eq!(
+            plain(
+                &finding("manifests[0].metadata.name", Some(position)),
+                &[manifest]
+            ),
+            "error: x/seedpod.yaml:4: secretGenerator[0] (pki): metadata.name: This is bad. [TOO_BAD]\n"
+        );
     }
 }

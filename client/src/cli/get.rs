@@ -2,8 +2,11 @@
 
 mod bundles;
 mod node;
+mod objects;
 mod pods;
 mod watch;
+
+use seedpod_client::ObjectKind;
 
 use super::{
     args::{ConnectionArgs, GetArgs, GetWhat},
@@ -26,6 +29,10 @@ pub(crate) async fn run(args: GetArgs, connection: ConnectionArgs) -> anyhow::Re
             } else {
                 pods::run(&client, &wanted, output).await
             }
+        }
+        GetWhat::Secrets(which) => objects::run(&client, ObjectKind::Secret, which, output).await,
+        GetWhat::ConfigMaps(which) => {
+            objects::run(&client, ObjectKind::ConfigMap, which, output).await
         }
         GetWhat::Node => node::run(&client, output).await,
     }

@@ -2,7 +2,7 @@
 
 use anstream::eprintln;
 use comfy_table::Cell;
-use seedpod_client::{Client, Origin, Revision, TrialState, TrialStatus};
+use seedpod_client::{Client, ObjectKind, Origin, Revision, TrialState, TrialStatus};
 
 use super::{
     args::{ConnectionArgs, Format, HistoryArgs},
@@ -22,7 +22,7 @@ pub(crate) async fn run(args: HistoryArgs, connection: ConnectionArgs) -> anyhow
     match revision {
         Some(revision) => {
             let revision = read(&client, &bundle, revision, show_secrets).await?;
-            one(&revision, output)
+            one(&revision, output, show_secrets)
         }
         None => all(&client.list_revisions(&bundle).await?, output),
     }
@@ -46,7 +46,7 @@ fn label(revision: &Revision) -> String {
     format!("revision/{}@{}", revision.bundle, revision.revision)
 }
 
-fn one(revision: &Revision, format: Format) -> anyhow::Result<()> {
+fn one(revision: &Revision, format: Format, show_secrets: bool) -> anyhow::Result<()> {
     if output::print_for_programs(format, revision, || vec![label(revision)])? {
         return Ok(());
     }
@@ -64,9 +64,17 @@ fn one(revision: &Revision, format: Format) -> anyhow::Result<()> {
     if revision.manifests.is_empty() {
         eprintln!("It has no pods.");
     }
+    let has_secrets = revision
+        .objects
+        .iter()
+        .any(|object| object.kind == ObjectKind::Secret);
+    if has_secrets && !show_secrets {
+        eprintln!("The values of its Secrets are masked; --show-secrets shows them.");
+    }
     let manifests: Vec<&str> = revision
         .manifests
         .iter()
+        .chain(&revision.object_manifests)
         .map(|manifest| manifest.trim_end())
         .collect();
     let text = manifests.join("\n---\n");

@@ -4,12 +4,11 @@ use std::fmt::Write as _;
 
 use anstream::{eprint, eprintln};
 use seedpod_client::{
-    ChangeType, Code, Error, FieldValidation, InjectPods, Injected, Trial, TrialConfirmation,
-    TrialStatus,
+    Code, Error, FieldValidation, InjectPods, Injected, Trial, TrialConfirmation, TrialStatus,
 };
 
 use super::{
-    args::{ConnectionArgs, Format, InjectArgs, Validation},
+    args::{CheckArgs, ConnectionArgs, Format, InjectArgs, Validation},
     changes, connection,
     exit::Reported,
     files::{self, Manifest},
@@ -25,7 +24,7 @@ use super::{
 
 pub(crate) async fn run(args: InjectArgs, connection: ConnectionArgs) -> anyhow::Result<()> {
     let InjectArgs {
-        bundle,
+        target,
         files,
         dry_run,
         waiting,
@@ -33,14 +32,15 @@ pub(crate) async fn run(args: InjectArgs, connection: ConnectionArgs) -> anyhow:
         manual_confirm,
         expected_revision,
         request_id,
-        validation,
+        checks,
         output,
     } = args;
-    let manifests = files::read(&files)?;
+    let (bundle, manifests) = files::read_bundle(&target, &files)?;
     let mut request = InjectPods::new(&bundle)
         .manifests(manifests.iter().map(|manifest| manifest.text.as_str()))
         .validate_only(dry_run)
-        .field_validation(validation.into());
+        .field_validation(checks.validation.into())
+        .allow_secret_env(checks.allow_secret_env);
     if let Some(revision) = expected_revision {
         request = request.expected_revision(revision);
     }
@@ -58,9 +58,9 @@ pub(crate) async fn run(args: InjectArgs, connection: ConnectionArgs) -> anyhow:
     let client = connection::connect(connection).await?;
     let injected = match client.inject(&request).await {
         Ok(injected) => injected,
-        Err(error) => return Err(refused(error, &request, &manifests, validation)),
+        Err(error) => return Err(refused(error, &request, &manifests, checks)),
     };
-    for warning in findings::warnings_from_server(&injected.warnings, &manifests, validation) {
+    for warning in findings::warnings_from_server(&injected.warnings, &manifests, checks) {
         eprint!("{}", warning.render(&manifests));
     }
     print(&injected, dry_run, output)?;
@@ -72,7 +72,7 @@ fn refused(
     error: Error,
     request: &InjectPods,
     manifests: &[Manifest],
-    validation: Validation,
+    checks: CheckArgs,
 ) -> anyhow::Error {
     let violations = error.field_violations();
     if violations.is_empty() {
@@ -85,7 +85,7 @@ fn refused(
         }
         return error.into();
     }
-    for finding in findings::from_server(violations, manifests, validation) {
+    for finding in findings::from_server(violations, manifests, checks) {
         eprint!("{}", finding.render(manifests));
     }
     let reason = error.reason().unwrap_or("INVALID_ARGUMENT");
@@ -114,15 +114,16 @@ pub(crate) fn outcome_unknown(error: &Error) -> bool {
 
 fn print(injected: &Injected, dry_run: bool, format: Format) -> anyhow::Result<()> {
     let Injected {
-        bundle, changes, ..
+        bundle,
+        changes,
+        object_changes,
+        ..
     } = injected;
     let name = || vec![format!("bundle/{}", bundle.name)];
     if output::print_for_programs(format, injected, name)? {
         return Ok(());
     }
-    let unchanged = changes
-        .iter()
-        .all(|change| change.r#type == ChangeType::Unchanged);
+    let unchanged = changes::are_none(changes, object_changes);
     let mut text = match (dry_run, unchanged) {
         (false, false) => format!(
             "bundle {} is at revision {}\n",
@@ -144,7 +145,7 @@ fn print(injected: &Injected, dry_run: bool, format: Format) -> anyhow::Result<(
     if let Some(trial) = &bundle.trial {
         let _ = writeln!(text, "  {}", on_trial(trial));
     }
-    changes::push(&mut text, changes);
+    changes::push(&mut text, changes, object_changes);
     output::print(&text)
 }
 

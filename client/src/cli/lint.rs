@@ -1,6 +1,7 @@
 //! `seedpod lint`.
 
 use anstream::{eprint, eprintln};
+use seedpod_manifest::ObjectKind;
 
 use super::{
     args::LintArgs,
@@ -19,19 +20,20 @@ const MAX_BYTES: usize = 4 << 20;
 
 pub(crate) fn run(args: LintArgs) -> anyhow::Result<()> {
     let LintArgs {
+        dir,
         files,
         node,
-        validation,
+        checks,
     } = args;
-    let manifests = files::read(&files)?;
+    let manifests = files::read_any(dir.as_deref(), &files)?;
     let options = seedpod_manifest::Options {
         node: node
             .parse()
             .map_err(|error| Usage(format!("--node: {error}")))?,
         max_pods: MAX_PODS,
         max_bytes: MAX_BYTES,
-        field_validation: validation.into(),
-        allow_secret_env: false,
+        field_validation: checks.validation.into(),
+        allow_secret_env: checks.allow_secret_env,
     };
     let texts: Vec<&str> = manifests
         .iter()
@@ -43,8 +45,15 @@ pub(crate) fn run(args: LintArgs) -> anyhow::Result<()> {
             for warning in checked.warnings {
                 eprint!("{}", Finding::warning(warning).render(&manifests));
             }
-            let pods = count(checked.pods.len(), "pod");
-            output::print(&format!("{GOOD}ok:{RESET} {pods}, {warnings}\n"))
+            let mut what = count(checked.pods.len(), "pod");
+            for kind in [ObjectKind::Secret, ObjectKind::ConfigMap] {
+                let objects = checked.objects.iter();
+                let number = objects.filter(|object| object.key().kind == kind).count();
+                if number > 0 {
+                    what = format!("{what}, {}", count(number, kind.as_str()));
+                }
+            }
+            output::print(&format!("{GOOD}ok:{RESET} {what}, {warnings}\n"))
         }
         Err(violations) => {
             let errors = count(violations.len(), "error");

@@ -1,7 +1,7 @@
 //! `seedpod rollback`.
 
 use anstream::eprintln;
-use seedpod_client::{ChangeType, RollbackBundle, RolledBack};
+use seedpod_client::{RollbackBundle, RolledBack};
 
 use super::{
     args::{ConnectionArgs, Format, RollbackArgs},
@@ -52,6 +52,7 @@ fn print(done: &RolledBack, dry_run: bool, format: Format) -> anyhow::Result<()>
     let RolledBack {
         bundle,
         changes,
+        object_changes,
         source_revision,
         ..
     } = done;
@@ -59,9 +60,7 @@ fn print(done: &RolledBack, dry_run: bool, format: Format) -> anyhow::Result<()>
     if output::print_for_programs(format, done, name)? {
         return Ok(());
     }
-    let unchanged = changes
-        .iter()
-        .all(|change| change.r#type == ChangeType::Unchanged);
+    let unchanged = changes::are_none(changes, object_changes);
     let (start, verb) = match (dry_run, unchanged) {
         (false, false) => ("", "is at"),
         (false, true) => ("", "stays at"),
@@ -72,6 +71,6 @@ fn print(done: &RolledBack, dry_run: bool, format: Format) -> anyhow::Result<()>
         "{start}bundle {} {verb} revision {}, with the content of revision {source_revision}\n",
         bundle.name, bundle.revision
     );
-    changes::push(&mut text, changes);
+    changes::push(&mut text, changes, object_changes);
     output::print(&text)
 }

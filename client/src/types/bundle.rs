@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use seedpod_proto::v1;
 
-use super::{BundleStatus, TrialStatus, mirror};
+use super::{BundleStatus, ObjectChange, TrialStatus, mirror};
 use crate::Error;
 
 /// The active revision of a bundle.
@@ -85,6 +85,8 @@ pub struct Injected {
     pub bundle: Bundle,
     /// One entry per pod of the old and the new revision.
     pub changes: Vec<Change>,
+    /// One entry per Secret and ConfigMap of the old and the new revision. A pod that uses what has changed is replaced.
+    pub object_changes: Vec<ObjectChange>,
     /// What the kubelet would ignore, or do otherwise than one may think.
     pub warnings: Vec<Warning>,
 }
@@ -186,6 +188,11 @@ impl TryFrom<v1::InjectPodsResponse> for Injected {
         Ok(Self {
             bundle: required(wire.bundle, "InjectPods")?,
             changes: wire.changes.into_iter().map(Change::from).collect(),
+            object_changes: wire
+                .object_changes
+                .into_iter()
+                .map(ObjectChange::from)
+                .collect(),
             warnings: wire.warnings.into_iter().map(Warning::from).collect(),
         })
     }

@@ -43,6 +43,25 @@ pub struct Node {
     pub limits: Limits,
     /// Files in the static pod directory that Seedpod does not own and does not touch.
     pub foreign_files: Vec<String>,
+    /// How it keeps Secrets and ConfigMaps.
+    pub objects: Objects,
+}
+
+/// How the node keeps Secrets and ConfigMaps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "camelCase")
+)]
+#[non_exhaustive]
+pub struct Objects {
+    /// The directory under which the pods' volumes are.
+    pub volumes_directory: String,
+    /// Whether their contents are encrypted in the state directory.
+    pub encrypted: bool,
+    /// The name of the key that they are encrypted with. Empty when they are not.
+    pub key_name: String,
 }
 
 /// The runtime behind the CRI socket.
@@ -152,6 +171,7 @@ impl From<v1::Node> for Node {
         let runtime = wire.container_runtime.unwrap_or_default();
         let kubelet = wire.kubelet.unwrap_or_default();
         let limits = wire.limits.unwrap_or_default();
+        let objects = wire.objects.unwrap_or_default();
         Self {
             name: wire.name,
             seedpod_version: wire.seedpod_version,
@@ -181,6 +201,11 @@ impl From<v1::Node> for Node {
                 max_bundle_bytes: limits.max_bundle_bytes,
             },
             foreign_files: wire.foreign_files,
+            objects: Objects {
+                volumes_directory: objects.volumes_directory,
+                encrypted: objects.encrypted,
+                key_name: objects.key_name,
+            },
         }
     }
 }

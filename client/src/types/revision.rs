@@ -4,7 +4,9 @@ use std::{fmt, time::SystemTime};
 
 use seedpod_proto::v1;
 
-use super::{Bundle, BundlePod, Change, TrialStatus, mirror, required_bundle};
+use super::{
+    Bundle, BundlePod, Change, Object, ObjectChange, TrialStatus, mirror, required_bundle,
+};
 use crate::Error;
 
 /// One immutable content of a bundle.
@@ -48,6 +50,13 @@ pub struct Revision {
     /// [`Client::get_revision`](crate::Client::get_revision).
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub manifests: Vec<String>,
+    /// The Secrets and ConfigMaps, without values, ordered by kind, namespace and name.
+    pub objects: Vec<Object>,
+    /// Their manifests as YAML, in the order of `objects`. Only from
+    /// [`Client::get_revision`](crate::Client::get_revision), where the values of Secrets are masked, and from
+    /// [`Client::get_revision_with_secrets`](crate::Client::get_revision_with_secrets).
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
+    pub object_manifests: Vec<String>,
 }
 
 impl fmt::Debug for Revision {
@@ -65,6 +74,7 @@ impl fmt::Debug for Revision {
             .field("good", &self.good)
             .field("trial", &self.trial)
             .field("pods", &self.pods)
+            .field("objects", &self.objects)
             .finish_non_exhaustive()
     }
 }
@@ -96,6 +106,8 @@ pub struct RolledBack {
     pub bundle: Bundle,
     /// One entry per pod of the old and the new revision.
     pub changes: Vec<Change>,
+    /// One entry per Secret and ConfigMap of the old and the new revision.
+    pub object_changes: Vec<ObjectChange>,
     /// The revision whose content is active again.
     pub source_revision: u64,
 }
@@ -115,6 +127,8 @@ impl From<v1::Revision> for Revision {
             trial: wire.trial.map(TrialStatus::from),
             pods: wire.pods.into_iter().map(BundlePod::from).collect(),
             manifests: wire.manifests,
+            objects: wire.objects.into_iter().map(Object::from).collect(),
+            object_manifests: wire.object_manifests,
         }
     }
 }
@@ -126,6 +140,11 @@ impl TryFrom<v1::RollbackBundleResponse> for RolledBack {
         Ok(Self {
             bundle: required_bundle(wire.bundle, "RollbackBundle")?,
             changes: wire.changes.into_iter().map(Change::from).collect(),
+            object_changes: wire
+                .object_changes
+                .into_iter()
+                .map(ObjectChange::from)
+                .collect(),
             source_revision: wire.source_revision,
         })
     }

@@ -25,7 +25,8 @@ async fn an_injection_is_sent_and_answered_in_full() {
         .expected_revision(2)
         .request_id("my-id")
         .field_validation(FieldValidation::Warn)
-        .trial(Trial::new(Duration::from_secs(60)).confirmed_explicitly());
+        .trial(Trial::new(Duration::from_secs(60)).confirmed_explicitly())
+        .allow_secret_env(true);
 
     let answer = fake
         .client()
@@ -63,7 +64,7 @@ async fn an_injection_is_sent_and_answered_in_full() {
                 }),
                 confirmation: v1::TrialConfirmation::Explicit.into(),
             }),
-            allow_secret_env: false,
+            allow_secret_env: true,
         }
     );
 }

@@ -273,6 +273,53 @@ pub(crate) fn injected(
     }
 }
 
+/// A Secret with two keys that pod `a` uses, or a ConfigMap with one that none does.
+pub(crate) fn object(kind: v1::ObjectKind, name: &str) -> v1::Object {
+    let key = |key: &str, size, digit: &str| v1::ObjectKey {
+        key: key.to_owned(),
+        size,
+        digest: format!("hmac-sha256:{}", digit.repeat(64)),
+    };
+    let object = v1::Object {
+        bundle: "web".to_owned(),
+        kind: kind.into(),
+        namespace: "kube-system".to_owned(),
+        name: name.to_owned(),
+        revision: 3,
+        keys: vec![key("motd", 12, "c")],
+        ..Default::default()
+    };
+    match kind {
+        v1::ObjectKind::Secret => v1::Object {
+            r#type: "Opaque".to_owned(),
+            immutable: true,
+            keys: vec![key("ca.crt", 1107, "a"), key("server.key", 9, "b")],
+            used_by: vec![v1::PodReference {
+                bundle: "web".to_owned(),
+                namespace: "kube-system".to_owned(),
+                name: "a".to_owned(),
+            }],
+            ..object
+        },
+        _ => object,
+    }
+}
+
+pub(crate) fn object_change(
+    kind: v1::ObjectKind,
+    name: &str,
+    r#type: v1::pod_change::Type,
+    diff: &str,
+) -> v1::ObjectChange {
+    v1::ObjectChange {
+        kind: kind.into(),
+        namespace: "kube-system".to_owned(),
+        name: name.to_owned(),
+        r#type: r#type.into(),
+        diff: diff.to_owned(),
+    }
+}
+
 pub(crate) fn node() -> v1::Node {
     v1::Node {
         name: "node-1".to_owned(),
@@ -297,6 +344,11 @@ pub(crate) fn node() -> v1::Node {
         limits: Some(v1::Limits {
             max_pods_per_bundle: 64,
             max_bundle_bytes: 4 << 20,
+        }),
+        objects: Some(v1::Objects {
+            volumes_directory: "/run/seedpod/volumes".to_owned(),
+            encrypted: true,
+            key_name: "key-2026-11-25".to_owned(),
         }),
         ..Default::default()
     }

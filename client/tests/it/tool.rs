@@ -39,7 +39,11 @@ fn usage_errors_exit_with_2() {
         &["inject", "web"],
         &["inject", "web", "-f", "/nonexistent.yaml"],
         &["inject", "web", "-f", "x", "--dry-run", "--wait"],
-        &["get", "secrets"],
+        &["lint"],
+        &["lint", "x", "-f", "y"],
+        &["config", "encryption-key", "--rotate", "--prune", "1"],
+        &["config", "encryption-key", "--prune", "0"],
+        &["get", "services"],
         &["get", "pods", "--endpoint", "http://node-1"],
         &["get", "pods", "--endpoint", "https://node-1:10290"],
         &[
@@ -167,7 +171,10 @@ fn completion_scripts_know_the_verbs() {
             contains("inject")
                 .and(contains("logs"))
                 .and(contains("rollback"))
-                .and(contains("manual-confirm")),
+                .and(contains("manual-confirm"))
+                .and(contains("secrets"))
+                .and(contains("encryption-key"))
+                .and(contains("allow-secret-env")),
         );
     }
 }
@@ -179,8 +186,13 @@ fn every_help_text_is_there_and_fits_100_columns() {
         &["inject", "--help"],
         &["get", "--help"],
         &["get", "pods", "--help"],
+        &["get", "secrets", "--help"],
+        &["get", "cm", "--help"],
         &["describe", "--help"],
         &["describe", "pod", "--help"],
+        &["describe", "bundle", "--help"],
+        &["describe", "secret", "--help"],
+        &["describe", "configmap", "--help"],
         &["logs", "--help"],
         &["events", "--help"],
         &["history", "--help"],
@@ -194,6 +206,7 @@ fn every_help_text_is_there_and_fits_100_columns() {
         &["pki", "issue", "--help"],
         &["config", "--help"],
         &["config", "set-context", "--help"],
+        &["config", "encryption-key", "--help"],
         &["version", "--help"],
         &["completion", "--help"],
     ] {

@@ -19,6 +19,7 @@ use crate::{
     node::{self, NodeHandle, Problem},
     projection::Settings,
     runtime_cri::CriRuntime,
+    store::{EncryptionKeys, KeyFileError},
 };
 
 /// Opens the store, starts the actor and the projection, and gives their services.
@@ -48,12 +49,16 @@ pub(super) async fn start(
         max_events: configuration.max_events,
         node_ip: configuration.node_ip,
     };
+    let encryption_keys = encryption_keys(configuration)?;
+    let encryption_key = encryption_keys
+        .as_ref()
+        .and_then(|keys| keys.name().map(str::to_owned));
     let (kubelet, asking) = kubelet::start(&configuration.kubelet_root_directory, stop.clone());
     let disk: Arc<dyn FileSystem> = Arc::new(Disk::new(metrics.clone()));
     let setup = node::Setup {
         fs: disk,
         state_directory: configuration.state_directory.clone(),
-        encryption_keys: None,
+        encryption_keys,
         volumes_directory: configuration.volumes_directory.clone(),
         projection: settings,
         runtime: runtime.clone(),
@@ -71,7 +76,7 @@ pub(super) async fn start(
         static_pod_path: configuration.static_pod_path.clone(),
         state_directory: configuration.state_directory.clone(),
         volumes_directory: configuration.volumes_directory.clone(),
-        encryption_key: None,
+        encryption_key,
         kubelet_root_directory: configuration.kubelet_root_directory.clone(),
         max_pods_per_bundle: configuration.limits.max_pods_per_bundle,
         max_bundle_bytes: configuration.limits.max_bundle_bytes,
@@ -93,6 +98,14 @@ pub(super) async fn start(
             Ok(())
         }),
     })
+}
+
+/// Reads the key file, if there is to be one.
+pub(super) fn encryption_keys(
+    configuration: &Configuration,
+) -> Result<Option<EncryptionKeys>, KeyFileError> {
+    let file = configuration.encryption_key_file.as_deref();
+    file.map(EncryptionKeys::load).transpose()
 }
 
 /// The node for metrics, probes and the watchdog.

@@ -57,6 +57,11 @@ impl SimDisk {
         self.lock().fault = None;
     }
 
+    /// Whether its power was cut.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.lock().dead
+    }
+
     /// How many changing calls were made since the last [`Self::set_fault`], or ever.
     pub(crate) fn calls(&self) -> usize {
         self.lock().calls

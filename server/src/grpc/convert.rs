@@ -1,11 +1,13 @@
 //! From the node's types to the API's messages.
 
 use jiff::Timestamp;
+use seedpod_manifest::{BundleName, ObjectKind, PodKey};
 use seedpod_proto::v1;
 
 use crate::{
     node::{
-        Bundle, BundlePod, Change, ChangeKind, Injected, Problem, StoredWarning,
+        Bundle, BundleObject, BundlePod, Change, ChangeKind, Injected, ObjectChange, Problem,
+        StoredWarning,
         status::{BundleState, BundleSummary, ContainerStatus, PodState, PodStatus, Termination},
     },
     runtime_cri::ContainerState,
@@ -56,23 +58,73 @@ pub(super) fn injected(injected: &Injected, validate_only: bool) -> v1::InjectPo
         bundle: Some(convert(&injected.bundle)),
         changes: injected.changes.iter().map(change).collect(),
         warnings: injected.warnings.iter().map(warning).collect(),
-        object_changes: Vec::new(),
+        object_changes: injected.object_changes.iter().map(object_change).collect(),
     }
 }
 
 fn change(change: &Change) -> v1::PodChange {
+    v1::PodChange {
+        namespace: change.pod.namespace.clone(),
+        name: change.pod.name.clone(),
+        r#type: change_type(change.kind).into(),
+        diff: change.diff.clone(),
+    }
+}
+
+fn object_change(change: &ObjectChange) -> v1::ObjectChange {
+    v1::ObjectChange {
+        kind: object_kind(change.object.kind).into(),
+        namespace: change.object.namespace.clone(),
+        name: change.object.name.clone(),
+        r#type: change_type(change.kind).into(),
+        diff: change.diff.clone(),
+    }
+}
+
+fn change_type(kind: ChangeKind) -> v1::pod_change::Type {
     use v1::pod_change::Type;
-    let kind = match change.kind {
+    match kind {
         ChangeKind::Added => Type::Added,
         ChangeKind::Replaced => Type::Replaced,
         ChangeKind::Removed => Type::Removed,
         ChangeKind::Unchanged => Type::Unchanged,
-    };
-    v1::PodChange {
-        namespace: change.pod.namespace.clone(),
-        name: change.pod.name.clone(),
-        r#type: kind.into(),
-        diff: change.diff.clone(),
+    }
+}
+
+fn object_kind(kind: ObjectKind) -> v1::ObjectKind {
+    match kind {
+        ObjectKind::ConfigMap => v1::ObjectKind::ConfigMap,
+        ObjectKind::Secret => v1::ObjectKind::Secret,
+    }
+}
+
+/// An object of a bundle, which these pods refer to.
+pub(super) fn object(
+    bundle: &BundleName,
+    object: &BundleObject,
+    used_by: Option<&Vec<PodKey>>,
+) -> v1::Object {
+    let BundleObject { summary, revision } = object;
+    let keys = summary.keys.iter().map(|(key, value)| v1::ObjectKey {
+        key: key.clone(),
+        size: value.size,
+        digest: value.digest.to_string(),
+    });
+    let used_by = used_by.into_iter().flatten().map(|pod| v1::PodReference {
+        bundle: bundle.to_string(),
+        namespace: pod.namespace.clone(),
+        name: pod.name.clone(),
+    });
+    v1::Object {
+        bundle: bundle.to_string(),
+        kind: object_kind(summary.key.kind).into(),
+        namespace: summary.key.namespace.clone(),
+        name: summary.key.name.clone(),
+        r#type: summary.object_type.clone(),
+        immutable: summary.immutable,
+        keys: keys.collect(),
+        revision: *revision,
+        used_by: used_by.collect(),
     }
 }
 

@@ -258,7 +258,11 @@ impl Api {
         let injection = Injection::parse(request)?;
         let bundle = injection.bundle;
         let checked = self
-            .check(injection.manifests, injection.field_validation)
+            .check(
+                injection.manifests,
+                injection.field_validation,
+                injection.allow_secret_env,
+            )
             .await?
             .map_err(|found| status::violations(&found))?;
         let inject = Inject {
@@ -299,13 +303,14 @@ impl Api {
         &self,
         manifests: Vec<String>,
         field_validation: FieldValidation,
+        allow_secret_env: bool,
     ) -> Result<Result<Checked, Vec<Violation>>, Status> {
         let options = Options {
             node: self.info.node.clone(),
             max_pods: self.info.max_pods_per_bundle,
             max_bytes: self.info.max_bundle_bytes,
             field_validation,
-            allow_secret_env: false,
+            allow_secret_env,
         };
         if manifests.iter().map(String::len).sum::<usize>() <= SMALL {
             return Ok(check(&manifests, &options));
@@ -364,8 +369,8 @@ pub(super) fn outcome(result: &Result<Injected, Status>) -> Outcome<'_> {
 }
 
 fn is_unchanged(injected: &Injected) -> bool {
-    injected
-        .changes
-        .iter()
-        .all(|change| change.kind == ChangeKind::Unchanged)
+    let pods = injected.changes.iter().map(|change| change.kind);
+    let objects = injected.object_changes.iter().map(|change| change.kind);
+    pods.chain(objects)
+        .all(|kind| kind == ChangeKind::Unchanged)
 }

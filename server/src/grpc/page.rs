@@ -21,6 +21,8 @@ pub(super) enum List<'a> {
     Bundles,
     /// Of this bundle; of all when it is empty.
     Pods(&'a str),
+    /// The same of objects, and of this kind of the API; of all kinds when it is 0.
+    Objects(&'a str, i32),
 }
 
 /// Which page is asked for.

@@ -59,6 +59,8 @@ reasons! {
     ForeignFile = "FOREIGN_FILE" => AlreadyExists,
     ForeignPod = "FOREIGN_POD" => AlreadyExists,
     PodInOtherBundle = "POD_IN_OTHER_BUNDLE" => AlreadyExists,
+    ImmutableObject = "IMMUTABLE_OBJECT" => FailedPrecondition,
+    InvalidObjectKind = "INVALID_OBJECT_KIND" => InvalidArgument,
     /// The pod whose logs are asked for has no name.
     InvalidPodName = "INVALID_POD_NAME" => InvalidArgument,
     InvalidLogOptions = "INVALID_LOG_OPTIONS" => InvalidArgument,
@@ -166,6 +168,7 @@ mod tests {
             "EVENTS_NOT_WRITTEN",
             "EVENTS_DAMAGED",
             "DRIFT",
+            "VOLUMES_FAILED",
             "KUBELET_UNSYNCED",
             "KUBELET_RESTART_FAILED",
         ];

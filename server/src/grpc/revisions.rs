@@ -1,6 +1,6 @@
 //! `ListRevisions`, `GetRevision`, `RollbackBundle` and `ConfirmRevision`, and what is told of trials.
 
-use seedpod_manifest::{BundleName, Secrets, to_yaml};
+use seedpod_manifest::{BundleName, Secrets, object_to_yaml, to_yaml};
 use seedpod_proto::v1::{
     self, ConfirmRevisionRequest, ConfirmRevisionResponse, GetRevisionRequest,
     ListRevisionsRequest, ListRevisionsResponse, RollbackBundleRequest, RollbackBundleResponse,
@@ -46,8 +46,8 @@ impl Api {
         request: Request<GetRevisionRequest>,
     ) -> Result<v1::Revision, Status> {
         if !request.get_ref().show_secrets {
-            let (revision, manifests) = self.read_revision(request.get_ref()).await?;
-            return self.told(&revision, manifests);
+            let shown = self.read_revision(request.get_ref()).await?;
+            return Ok(self.told(shown));
         }
         let caller = audit::caller(request.extensions());
         let identity = request.extensions().get::<Identity>();
@@ -57,30 +57,28 @@ impl Api {
             Err(role_required(identity, GET_REVISION, Role::Admin))
         };
         let outcome = match &result {
-            Ok((revision, _)) => Outcome::Shown(&revision.bundle),
+            Ok(shown) => Outcome::Shown(&shown.revision.bundle),
             Err(status) => Outcome::Refused(status),
         };
         audit::record(&caller, "GetRevision", &request.get_ref().name, &outcome);
-        let (revision, manifests) = result?;
-        self.told(&revision, manifests)
+        result.map(|shown| self.told(shown))
     }
 
-    fn told(&self, revision: &Revision, manifests: Vec<String>) -> Result<v1::Revision, Status> {
+    fn told(&self, shown: Shown) -> v1::Revision {
         let (state, now) = (self.handle.state(), self.handle.now());
-        Ok(v1::Revision {
-            manifests,
-            ..convert_revision(revision, &state, &now)
-        })
+        v1::Revision {
+            manifests: shown.manifests,
+            object_manifests: shown.object_manifests,
+            ..convert_revision(&shown.revision, &state, &now)
+        }
     }
 
-    /// The revision and its manifests.
-    async fn read_revision(
-        &self,
-        request: &GetRevisionRequest,
-    ) -> Result<(Revision, Vec<String>), Status> {
+    async fn read_revision(&self, request: &GetRevisionRequest) -> Result<Shown, Status> {
         let name = status::bundle_name("name", &request.name)?;
         let revision = self.handle.revision(&name, request.revision).await;
         let revision = revision.map_err(|error| status::history(&error, &name))?;
+        let objects = self.handle.objects(&revision.bundle).await;
+        let objects = objects.map_err(|error| status::history(&error, &name))?;
         let secrets = if request.show_secrets {
             Secrets::Shown
         } else {
@@ -92,8 +90,17 @@ impl Api {
                 .ok_or_else(|| status::internal("the daemon failed to read a pod's manifest"))?;
             Ok(to_yaml(&pod, secrets))
         });
-        let manifests = manifests.collect::<Result<_, Status>>()?;
-        Ok((revision, manifests))
+        let object_manifests = revision.bundle.objects.iter().map(|object| {
+            let object = objects
+                .get(&object.summary.key)
+                .ok_or_else(|| status::internal("the daemon failed to read an object's content"))?;
+            Ok(object_to_yaml(object, secrets))
+        });
+        Ok(Shown {
+            manifests: manifests.collect::<Result<_, Status>>()?,
+            object_manifests: object_manifests.collect::<Result<_, Status>>()?,
+            revision,
+        })
     }
 
     pub(super) async fn rollback_and_record(
@@ -199,6 +206,13 @@ impl Api {
     }
 }
 
+/// A revision with its manifests.
+struct Shown {
+    revision: Revision,
+    manifests: Vec<String>,
+    object_manifests: Vec<String>,
+}
+
 fn convert_revision(revision: &Revision, state: &State, now: &BootTime) -> v1::Revision {
     let bundle = convert::bundle(&revision.bundle);
     let on_trial = state
@@ -216,6 +230,10 @@ fn convert_revision(revision: &Revision, state: &State, now: &BootTime) -> v1::R
         Origin::TrialFailed => revision::Origin::TrialFailed,
         Origin::Removed => revision::Origin::Removed,
     };
+    let objects = revision.bundle.objects.iter().map(|object| {
+        let used_by = revision.users.get(&object.summary.key);
+        convert::object(&revision.bundle.name, object, used_by)
+    });
     v1::Revision {
         bundle: bundle.name,
         revision: bundle.revision,
@@ -230,7 +248,7 @@ fn convert_revision(revision: &Revision, state: &State, now: &BootTime) -> v1::R
         trial,
         pods: bundle.pods,
         manifests: Vec::new(),
-        objects: Vec::new(),
+        objects: objects.collect(),
         object_manifests: Vec::new(),
     }
 }

@@ -15,10 +15,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::words::{counted, in_words, summary};
+use self::words::{in_words, summary};
 use super::{
-    Bundle, Change, ChangeError, ChangeKind, ConfirmError, Inject, InjectError, Injected, Problem,
-    RemoveError, RequestId, Rollback, RollbackError, State,
+    Bundle, Change, ChangeError, ChangeKind, ConfirmError, Inject, InjectError, Injected,
+    ObjectChange, Problem, RemoveError, RequestId, Rollback, RollbackError, State,
     clock::BootClock,
     plan::{self, Place, Plan, Surroundings},
 };
@@ -168,7 +168,7 @@ impl Actor {
         let plan = plan::plan(&self.surroundings(&state), inject)?;
         let (injected, is_new) = self.settle(plan, request)?;
         if is_new {
-            let changes = summary(&injected.changes);
+            let changes = summary(&injected.changes, &injected.object_changes);
             let message = match terms {
                 None => format!("injected with {changes}"),
                 Some(terms) => format!(
@@ -192,7 +192,7 @@ impl Actor {
         let plan = plan::rollback(&self.surroundings(&state), &self.kept, rollback)?;
         let (injected, is_new) = self.settle(plan, request)?;
         if is_new {
-            let changes = summary(&injected.changes);
+            let changes = summary(&injected.changes, &injected.object_changes);
             let to = injected.source_revision;
             let message = format!("rolled back to revision {to} with {changes}");
             self.record(EventKind::RolledBack, &injected.bundle, message, client);
@@ -206,7 +206,8 @@ impl Actor {
         plan: Plan,
         request: Option<RequestId>,
     ) -> Result<(Injected, bool), ChangeError> {
-        let (changes, warnings) = (plan.changes(), plan.warnings().to_vec());
+        let (changes, object_changes) = (plan.changes(), plan.object_changes());
+        let warnings = plan.warnings().to_vec();
         let source_revision = plan.source_revision();
         let (bundle, is_new) = if let Some(bundle) = plan.unchanged() {
             if let Some(request) = &request {
@@ -225,7 +226,7 @@ impl Actor {
         let injected = Injected {
             bundle,
             changes,
-            object_changes: Vec::new(),
+            object_changes,
             warnings,
             source_revision,
             replayed: false,
@@ -256,7 +257,7 @@ impl Actor {
         let Some(remembered) = remembered else {
             return Ok(None);
         };
-        if remembered.fingerprint != request.fingerprint.to_string() {
+        if !remembered.fingerprint.is(&request.fingerprint) {
             return Err(InjectError::RequestIdReused {
                 id: request.id.clone(),
             });
@@ -290,7 +291,7 @@ impl Actor {
         let bundle = Bundle {
             name: name.clone(),
             revision: state.next_revision(name),
-            digest: bundle_digest(std::iter::empty()),
+            digest: bundle_digest(&[], &[]),
             create_time: old.create_time,
             update_time: Timestamp::now(),
             pods: Vec::new(),
@@ -301,13 +302,19 @@ impl Actor {
             kind: ChangeKind::Removed,
             diff: String::new(),
         });
-        let changes = changes.collect();
+        let object_changes = old.objects.iter().map(|object| ObjectChange {
+            object: object.summary.key.clone(),
+            kind: ChangeKind::Removed,
+            diff: String::new(),
+        });
+        let (changes, object_changes) = (changes.collect(), object_changes.collect());
+        let message = format!("removed with {}", words::contents(old));
         let draft = Draft {
             bundle,
             removed: true,
             request: None,
             changes,
-            object_changes: Vec::new(),
+            object_changes,
             contents: seedpod_manifest::Objects::default(),
             warnings: Vec::new(),
             came: Came::from(Origin::Removed),
@@ -316,7 +323,6 @@ impl Actor {
         let committed = self.store.commit(draft);
         let removal = self.note(committed)?;
         self.publish();
-        let message = format!("removed with {}", counted(old.pods.len(), "pod"));
         self.record(EventKind::Removed, &removal, message, client);
         Ok(Arc::clone(old))
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use seedpod_manifest::{BundleName, PodKey, Violation};
+use seedpod_manifest::{BundleName, ObjectKey, PodKey, Violation};
 
 use crate::store::OpenError;
 
@@ -32,6 +32,9 @@ pub(crate) enum InjectError {
     },
     #[error("expected_revision is {expected}, but the active revision is {actual}")]
     StaleRevision { expected: u64, actual: u64 },
+    /// The active revision has it as immutable, with other content.
+    #[error("{object} is immutable")]
+    ImmutableObject { object: ObjectKey, field: String },
     /// Another bundle goes back to this pod when its trial fails.
     #[error("pod {pod} is kept for bundle {owner}")]
     Reserved {

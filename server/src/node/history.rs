@@ -1,8 +1,8 @@
 //! What is kept of a bundle's past.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use seedpod_manifest::BundleName;
+use seedpod_manifest::{BundleName, ObjectKey, Objects, PodKey};
 
 use super::{Bundle, ChangeError, HistoryError, NodeHandle, Trial};
 use crate::store::{Came, Past};
@@ -12,6 +12,8 @@ use crate::store::{Came, Past};
 pub(crate) struct Revision {
     /// Of a list: without the files' contents.
     pub(crate) bundle: Arc<Bundle>,
+    /// Which pods refer to each object, ordered.
+    pub(crate) users: BTreeMap<ObjectKey, Vec<PodKey>>,
     pub(crate) came: Came,
     pub(crate) trial: Option<Trial>,
     /// Whether it is the newest one.
@@ -24,6 +26,7 @@ impl Revision {
     fn new(past: Past, good: bool, newest: u64) -> Self {
         Self {
             active: past.bundle.revision == newest,
+            users: past.bundle.users(),
             bundle: past.bundle,
             came: past.came,
             trial: past.trial,
@@ -41,14 +44,16 @@ impl NodeHandle {
             let mut revisions = Vec::new();
             for listed in kept.list(&name, newest)?.into_iter().rev() {
                 // One that was dropped meanwhile is not kept.
-                let Some(mut past) = kept.revision(&name, listed.revision)? else {
+                let Some(past) = kept.revision(&name, listed.revision)? else {
                     continue;
                 };
+                let mut revision = Revision::new(past, listed.good, newest);
                 // One at a time: all of them may be large.
-                for pod in &mut Arc::make_mut(&mut past.bundle).pods {
+                for pod in &mut Arc::make_mut(&mut revision.bundle).pods {
                     pod.rendered = "".into();
+                    pod.source = None;
                 }
-                revisions.push(Revision::new(past, listed.good, newest));
+                revisions.push(revision);
             }
             Ok(revisions)
         })
@@ -75,6 +80,22 @@ impl NodeHandle {
             };
             let (past, good) = found.ok_or(HistoryError::NotKept { revision })?;
             Ok(Revision::new(past, good, newest))
+        })
+        .await
+    }
+
+    /// The contents of a kept revision's objects, for somebody who drops them soon.
+    pub(crate) async fn objects(&self, of: &Arc<Bundle>) -> Result<Objects, HistoryError> {
+        let (kept, bundle) = (self.kept.clone(), Arc::clone(of));
+        read(move || {
+            let (name, revision) = (&bundle.name, bundle.revision);
+            kept.objects(&bundle.objects).or_else(|error| {
+                // They go with the last revision that has them.
+                match kept.revision(name, revision)? {
+                    Some(_) => Err(error.into()),
+                    None => Err(HistoryError::NotKept { revision }),
+                }
+            })
         })
         .await
     }

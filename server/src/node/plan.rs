@@ -1,20 +1,25 @@
 //! What an injection does to the committed state: pure, but for a look at the static pod directory.
+//!
+//! `fit` finds what is somebody else's, `content` makes the next revision of what is wanted.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+mod content;
+mod fit;
 
-use jiff::Timestamp;
+use std::{path::PathBuf, sync::Arc};
+
 use seedpod_manifest::{
-    BundleName, DigestKey, HostPort, Materials, NodeName, Objects, Pod, PodKey, Position, Reason,
-    Side, Stamp, Violation, render,
+    BundleName, DigestKey, NodeName, ObjectKey, ObjectSummary, Objects, PodKey, Side, diff,
+    diff_object,
 };
 
+use self::content::{Content, assemble};
 use super::{
-    Bundle, BundlePod, Change, ChangeError, ChangeKind, HistoryError, Inject, InjectError,
-    Injected, Rollback, RollbackError, State, StoredWarning, Terms, Trial, clock::BootTime,
+    Bundle, Change, ChangeError, ChangeKind, HistoryError, Inject, InjectError, Injected,
+    ObjectChange, Rollback, RollbackError, State, StoredWarning, Terms, Trial, clock::BootTime,
 };
 use crate::{
-    projection::{Directory, ForeignFile},
-    store::{Came, Draft, Origin, Reader, StoreId, bundle_digest},
+    projection::Directory,
+    store::{Came, Draft, Origin, Reader, StoreId},
 };
 
 /// The field that is at fault when a pod of an old revision does not fit.
@@ -47,6 +52,10 @@ pub(super) struct Plan {
     new: Bundle,
     /// Ordered by pod, with what came before.
     changes: Vec<(PodKey, ChangeKind)>,
+    /// Ordered by object, with what came before.
+    object_changes: Vec<(ObjectKey, ChangeKind)>,
+    /// The objects that the active revision does not have, or has with other content.
+    contents: Objects,
     warnings: Vec<StoredWarning>,
     came: Came,
     trial: Option<Terms>,
@@ -66,13 +75,17 @@ pub(super) fn plan(around: &Surroundings<'_>, inject: Inject) -> Result<Plan, In
         let needed_for = "a trial, which looks whether the pods are ready,";
         return Err(InjectError::NoRuntime { needed_for });
     }
-    check_fit(around, &name, &checked.pods)?;
+    fit::check(around, &name, &checked.pods)?;
+    let content = Content::of_checked(&checked, around.place)?;
+    let active = around.state.bundles.get(&name).map(Arc::as_ref);
+    fit::check_immutable(active, &checked.objects, &content.objects)?;
     let came = Came::from(Origin::Injected);
-    let warnings = checked.warnings.iter().map(Into::into).collect();
+    let plan = assemble(around.state, around.place, name, content, came)?;
     Ok(Plan {
-        warnings,
+        warnings: checked.warnings.iter().map(Into::into).collect(),
         trial,
-        ..assemble(around.state, &around.place.id, name, &checked.pods, came)
+        contents: plan.changed(&checked.objects),
+        ..plan
     })
 }
 
@@ -100,19 +113,15 @@ pub(super) fn rollback(
     if past.removed {
         return Err(RollbackError::Removal { revision });
     }
-    let pods = contents(&past.bundle)?;
-    check_fit(around, name, &pods)?;
+    let pods = content::pods(&past.bundle)?;
+    fit::check(around, name, &pods)?;
+    let content = Content::of_kept(&past.bundle, &pods)?;
     let came = Came {
         source_revision: revision,
         ..Came::from(Origin::RolledBack)
     };
-    Ok(assemble(
-        around.state,
-        &around.place.id,
-        name.clone(),
-        &pods,
-        came,
-    ))
+    let plan = assemble(around.state, around.place, name.clone(), content, came)?;
+    Ok(plan)
 }
 
 /// The last good revision before the newest one, or else the one before it.
@@ -129,29 +138,22 @@ fn before(kept: &Reader, name: &BundleName, newest: u64) -> Result<u64, Rollback
 /// for it.
 pub(super) fn fall_back(
     state: &State,
-    id: &StoreId,
+    place: &Place,
     name: &BundleName,
     fallback: Option<&Bundle>,
     reason: String,
 ) -> Result<Plan, ChangeError> {
-    let pods = fallback.map_or(Ok(Vec::new()), contents)?;
+    let pods = fallback.map_or(Ok(Vec::new()), content::pods)?;
+    let content = match fallback {
+        Some(fallback) => Content::of_kept(fallback, &pods)?,
+        None => Content::default(),
+    };
     let came = Came {
         source_revision: fallback.map_or(0, |bundle| bundle.revision),
         reason,
         ..Came::from(Origin::TrialFailed)
     };
-    Ok(assemble(state, id, name.clone(), &pods, came))
-}
-
-/// A revision's pods as they were injected.
-fn contents(bundle: &Bundle) -> Result<Vec<Pod>, ChangeError> {
-    let content = |pod: &BundlePod| {
-        pod.pod().ok_or_else(|| {
-            let what = format!("pod {} of revision {} is damaged", pod.key, bundle.revision);
-            ChangeError::Disk(std::io::Error::other(what))
-        })
-    };
-    bundle.pods.iter().map(content).collect()
+    assemble(state, place, name.clone(), content, came)
 }
 
 fn check_revision(
@@ -166,116 +168,22 @@ fn check_revision(
     }
 }
 
-/// Refuses pods that have no place on this node.
-fn check_fit(
-    around: &Surroundings<'_>,
-    name: &BundleName,
-    pods: &[Pod],
-) -> Result<(), InjectError> {
-    let first = pods.first().map(Pod::wave);
-    if !around.has_runtime && pods.iter().any(|pod| Some(pod.wave()) != first) {
-        let needed_for = "a bundle with several waves, which waits until one is ready,";
-        return Err(InjectError::NoRuntime { needed_for });
-    }
-    let foreign = around
-        .directory
-        .foreign(around.state, &around.place.id)
-        .map_err(ChangeError::StaticPodDirectory)?;
-    check_names(around.state, &foreign, name, pods)?;
-    check_host_ports(around.state, &foreign, name, pods)
-}
-
-/// The next revision with these pods: those that are as before are taken over as they are.
-fn assemble(state: &State, id: &StoreId, name: BundleName, wanted: &[Pod], came: Came) -> Plan {
-    let old = state.bundles.get(&name).cloned();
-    let revision = state.next_revision(&name);
-    let before: BTreeMap<&PodKey, &BundlePod> = old
-        .iter()
-        .flat_map(|bundle| &bundle.pods)
-        .map(|pod| (&pod.key, pod))
-        .collect();
-    let mut changes: BTreeMap<PodKey, ChangeKind> = before
-        .keys()
-        .map(|key| ((*key).clone(), ChangeKind::Removed))
-        .collect();
-    let mut pods = Vec::with_capacity(wanted.len());
-    for pod in wanted {
-        let key = pod.key();
-        let digest = pod.digest().to_string();
-        let (kind, pod) = match before.get(key) {
-            Some(same) if same.digest == digest => (ChangeKind::Unchanged, (*same).clone()),
-            Some(_) => (
-                ChangeKind::Replaced,
-                stamped(id, &name, revision, pod, digest),
-            ),
-            None => (ChangeKind::Added, stamped(id, &name, revision, pod, digest)),
-        };
-        changes.insert(key.clone(), kind);
-        pods.push(pod);
-    }
-    let now = Timestamp::now();
-    let new = Bundle {
-        digest: bundle_digest(pods.iter().map(|pod| (&pod.key, pod.digest.as_str()))),
-        revision,
-        create_time: old.as_ref().map_or(now, |bundle| bundle.create_time),
-        update_time: now,
-        pods,
-        objects: Vec::new(),
-        name,
-    };
-    Plan {
-        old,
-        new,
-        changes: changes.into_iter().collect(),
-        warnings: Vec::new(),
-        came,
-        trial: None,
-    }
-}
-
-fn stamped(
-    id: &StoreId,
-    bundle: &BundleName,
-    revision: u64,
-    pod: &Pod,
-    digest: String,
-) -> BundlePod {
-    let uid = id.pod_uid(bundle.as_str(), revision, pod.key(), &digest);
-    let objects = Objects::default();
-    let node = "node".parse().expect("TODO");
-    let materials = Materials::of(pod, &objects, &node).expect("TODO");
-    let rendered = render(
-        pod,
-        &Stamp {
-            bundle,
-            revision,
-            uid: &uid,
-            digest: pod.digest(),
-            volumes: "",
-        },
-        &materials,
-    );
-    BundlePod {
-        file: pod.key().file_name(),
-        key: pod.key().clone(),
-        host_ports: pod.host_ports().to_vec(),
-        wave: pod.wave(),
-        rendered: rendered.into(),
-        source: None,
-        volumes: None,
-        uid,
-        digest,
-        revision,
-    }
-}
-
 impl Plan {
+    /// Those of these objects that the active revision does not have as they are.
+    fn changed(&self, objects: &Objects) -> Objects {
+        let is_new = |key: &ObjectKey| {
+            let mut changes = self.object_changes.iter();
+            changes.any(|(object, kind)| object == key && *kind != ChangeKind::Unchanged)
+        };
+        let new = objects.iter().filter(|object| is_new(object.key()));
+        new.cloned().collect()
+    }
+
     /// The bundle as it is already, when nothing changes.
     pub(super) fn unchanged(&self) -> Option<&Arc<Bundle>> {
-        let all = self
-            .changes
-            .iter()
-            .all(|(_, kind)| *kind == ChangeKind::Unchanged);
+        let pods = self.changes.iter().map(|(_, kind)| kind);
+        let objects = self.object_changes.iter().map(|(_, kind)| kind);
+        let all = pods.chain(objects).all(|it| *it == ChangeKind::Unchanged);
         self.old.as_ref().filter(|_| all)
     }
 
@@ -296,177 +204,79 @@ impl Plan {
         self.changes.iter().map(change).collect()
     }
 
+    pub(super) fn object_changes(&self) -> Vec<ObjectChange> {
+        let change = |(object, kind): &(ObjectKey, ChangeKind)| ObjectChange {
+            object: object.clone(),
+            kind: *kind,
+            diff: String::new(),
+        };
+        self.object_changes.iter().map(change).collect()
+    }
+
     /// What carrying it out would answer, with diffs.
     pub(super) fn preview(self) -> Injected {
-        let mut changes = self.changes();
-        for change in &mut changes {
-            let find = |bundle: &Bundle| {
-                let pod = bundle.pods.iter().find(|pod| pod.key == change.pod)?;
-                pod.pod()
-            };
-            if change.kind != ChangeKind::Unchanged {
-                let old = self.old.as_deref().and_then(find);
-                let new = find(&self.new);
-                let side = |pod| Side { pod, objects: &[] };
-                change.diff =
-                    seedpod_manifest::diff(old.as_ref().map(side), new.as_ref().map(side));
-            }
-        }
+        let (changes, object_changes) = self.with_diffs();
         let bundle = self
             .unchanged()
             .map_or_else(|| Arc::new(self.new.clone()), Arc::clone);
         Injected {
             bundle,
             changes,
-            object_changes: Vec::new(),
+            object_changes,
             warnings: self.warnings,
             source_revision: self.came.source_revision,
             replayed: false,
         }
     }
 
+    fn with_diffs(&self) -> (Vec<Change>, Vec<ObjectChange>) {
+        let summaries = |bundle: &Bundle| -> Vec<ObjectSummary> {
+            let objects = bundle.objects.iter();
+            objects.map(|object| object.summary.clone()).collect()
+        };
+        let old_objects = self.old.as_deref().map(summaries).unwrap_or_default();
+        let new_objects = summaries(&self.new);
+        let (mut changes, mut object_changes) = (self.changes(), self.object_changes());
+        for change in &mut changes {
+            if change.kind == ChangeKind::Unchanged {
+                continue;
+            }
+            let find = |bundle: &Bundle| {
+                let pod = bundle.pods.iter().find(|pod| pod.key == change.pod)?;
+                pod.pod()
+            };
+            let old = self.old.as_deref().and_then(find);
+            let new = find(&self.new);
+            let side = |pod, objects| Side { pod, objects };
+            change.diff = diff(
+                old.as_ref().map(|pod| side(pod, &old_objects)),
+                new.as_ref().map(|pod| side(pod, &new_objects)),
+            );
+        }
+        for change in &mut object_changes {
+            let find = |objects: &'_ [ObjectSummary]| {
+                let mut objects = objects.iter();
+                objects.find(|object| object.key == change.object).cloned()
+            };
+            let (old, new) = (find(&old_objects), find(&new_objects));
+            change.diff = diff_object(old.as_ref(), new.as_ref());
+        }
+        (changes, object_changes)
+    }
+
     /// For the store. A trial begins now.
     pub(super) fn draft(self, request: Option<super::RequestId>, now: BootTime) -> Draft {
-        let changes = self.changes();
+        let (changes, object_changes) = (self.changes(), self.object_changes());
         Draft {
             removed: self.new.pods.is_empty(),
             bundle: self.new,
             request,
             changes,
-            object_changes: Vec::new(),
-            contents: Objects::default(),
+            object_changes,
+            contents: self.contents,
             warnings: self.warnings,
             came: self.came,
             trial: self.trial.map(|terms| Trial { terms, begun: now }),
         }
-    }
-}
-
-/// Refuses pods and files that are somebody else's.
-fn check_names(
-    state: &State,
-    foreign: &[ForeignFile],
-    name: &BundleName,
-    pods: &[Pod],
-) -> Result<(), InjectError> {
-    for pod in pods {
-        let key = pod.key();
-        let field = || field_of(pod, "metadata.name");
-        let other = |(bundle, theirs): &(&Arc<Bundle>, &BundlePod)| {
-            bundle.name != *name && theirs.key == *key
-        };
-        if let Some((bundle, _)) = state.pods().find(other) {
-            let owner = bundle.name.clone();
-            return Err(InjectError::OtherBundle {
-                pod: key.clone(),
-                owner,
-                field: field(),
-            });
-        }
-        let reserved = |(bundle, theirs): &(&Arc<Bundle>, &BundlePod)| {
-            bundle.name != *name && theirs.key == *key
-        };
-        if let Some((bundle, _)) = state.reserved().find(reserved) {
-            return Err(InjectError::Reserved {
-                pod: key.clone(),
-                owner: bundle.name.clone(),
-                field: field(),
-            });
-        }
-        let file = key.file_name();
-        for foreign in foreign {
-            if foreign.file == file {
-                return Err(InjectError::ForeignFile {
-                    pod: key.clone(),
-                    file,
-                    field: field(),
-                });
-            }
-            if foreign
-                .pod
-                .as_ref()
-                .is_some_and(|theirs| theirs.key == *key)
-            {
-                let file = foreign.file.clone();
-                return Err(InjectError::ForeignPod {
-                    pod: key.clone(),
-                    file,
-                    field: field(),
-                });
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Refuses ports of the host that another bundle or a foreign pod has: the kubelet would not start the pod, and would
-/// not try again when the port becomes free.
-fn check_host_ports(
-    state: &State,
-    foreign: &[ForeignFile],
-    name: &BundleName,
-    pods: &[Pod],
-) -> Result<(), InjectError> {
-    let bundles = state.pods().filter(|(bundle, _)| bundle.name != *name);
-    let mut taken: Vec<(String, &HostPort)> = bundles
-        .flat_map(|(bundle, pod)| {
-            let owner = format!("pod {} of bundle {}", pod.key, bundle.name);
-            pod.host_ports.iter().map(move |port| (owner.clone(), port))
-        })
-        .collect();
-    let reserved = state.reserved().filter(|(bundle, _)| bundle.name != *name);
-    for (bundle, pod) in reserved {
-        let owner = format!(
-            "pod {} of bundle {}, which goes back to it if its trial fails",
-            pod.key, bundle.name
-        );
-        taken.extend(pod.host_ports.iter().map(|port| (owner.clone(), port)));
-    }
-    for foreign in foreign {
-        let Some(pod) = &foreign.pod else { continue };
-        let owner = format!("pod {} in the foreign file {}", pod.key, foreign.file);
-        taken.extend(pod.host_ports.iter().map(|port| (owner.clone(), port)));
-    }
-    let violations: Vec<Violation> = pods
-        .iter()
-        .flat_map(|pod| pod.host_ports().iter().map(move |port| (pod, port)))
-        .filter_map(|(pod, port)| {
-            let (owner, _) = taken
-                .iter()
-                .find(|(_, theirs)| theirs.conflicts_with(port))?;
-            let field = field_of(pod, &port.field);
-            Some(host_port_conflict(field, pod.position(), port, owner))
-        })
-        .collect();
-    if violations.is_empty() {
-        Ok(())
-    } else {
-        Err(InjectError::Violations(violations))
-    }
-}
-
-/// The field of the request that a pod's field comes from.
-fn field_of(pod: &Pod, field: &str) -> String {
-    match pod.origin() {
-        // From an old revision.
-        "" => ROLLBACK_FIELD.to_owned(),
-        origin => format!("{origin}.{field}"),
-    }
-}
-
-fn host_port_conflict(
-    field: String,
-    position: Option<Position>,
-    port: &HostPort,
-    owner: &str,
-) -> Violation {
-    Violation {
-        field,
-        reason: Reason::HostPortConflict,
-        description: format!(
-            "port {} of the host is taken by {owner}; choose another port, or remove that pod first",
-            port.port
-        ),
-        position,
     }
 }

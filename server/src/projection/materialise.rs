@@ -1,5 +1,8 @@
 //! The volumes of pods, put in place before their files.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -175,7 +178,11 @@ impl<R: Runtime> Task<R> {
             Err(error) => {
                 let fault = fault(chain(&error));
                 if self.faults.failed.get(&file) != Some(&fault) {
-                    tracing::error!(pod = fault.pod, error = fault.what, "cannot put a pod's volumes");
+                    tracing::error!(
+                        pod = fault.pod,
+                        error = fault.what,
+                        "cannot put a pod's volumes"
+                    );
                 }
                 self.faults.failed.insert(file, fault);
                 return;
@@ -185,8 +192,11 @@ impl<R: Runtime> Task<R> {
         if let Put::Left(differences) = put {
             let fault = fault(differences.to_string());
             if self.faults.left.get(&file) != Some(&fault) {
-                tracing::warn!(pod = fault.pod, what = fault.what,
-                    "somebody changed a pod's volumes; leaving them so");
+                tracing::warn!(
+                    pod = fault.pod,
+                    what = fault.what,
+                    "somebody changed a pod's volumes; leaving them so"
+                );
                 let message = format!("somebody changed the pod's volumes: {}", fault.what);
                 event(EventKind::Drift, message);
             }

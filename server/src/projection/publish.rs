@@ -10,7 +10,8 @@ impl<R: Runtime> Task<R> {
         self.metrics.set_projection_queue(self.board.queue());
         self.forget_faults();
         let known = self.directory_error.is_none();
-        self.volumes.projected(known.then(|| self.board.known_uids()));
+        self.volumes
+            .projected(known.then(|| self.board.known_uids()));
         let mut pods = self.board.pods();
         self.faults.mark(&mut pods);
         self.outlets.pods.send_if_modified(|old| {

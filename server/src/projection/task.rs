@@ -182,7 +182,10 @@ impl<R: Runtime> Task<R> {
             self.look_at_everything();
         }
         let found = had_error && self.directory_error.is_none();
-        let again = self.faults.retry_at().is_some_and(|at| at <= Instant::now());
+        let again = self
+            .faults
+            .retry_at()
+            .is_some_and(|at| at <= Instant::now());
         if due || found || again {
             self.look_at_volumes().await;
         }

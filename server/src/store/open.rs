@@ -7,13 +7,13 @@ use std::{
     sync::Arc,
 };
 
-use seedpod_manifest::BundleName;
+use seedpod_manifest::{BundleName, KeyedDigest, ObjectKey};
 
 use super::{
-    EncryptionKeys, HISTORY, History, Kept, Lock, LockError, Store,
-    record::{
-        self, FORMAT, FormatError, RequestRecord, RevisionRecord, Sidecar, StoreFile, StoreId,
-    },
+    EncryptionKeys, HISTORY, History, Kept, Lock, LockError, Store, StoreId,
+    objects::{ContentError, Contents, Need},
+    prune::Garbage,
+    record::{self, FORMAT, FormatError, RequestRecord, RevisionRecord, Sidecar, StoreFile},
 };
 use crate::fs::{self, FileSystem};
 
@@ -52,6 +52,39 @@ pub(crate) enum OpenError {
         path.display()
     )]
     NoStoreFile { path: PathBuf },
+    /// A message of the cause says what to do.
+    #[error("cannot use {}, the key of all digests. Nothing was changed", path.display())]
+    DigestKey {
+        path: PathBuf,
+        #[source]
+        source: ContentError,
+    },
+    #[error(
+        "{} is missing, but there are Secrets or ConfigMaps. Nothing was changed. Restore the whole state directory from \
+         a backup",
+        path.display()
+    )]
+    NoDigestKey { path: PathBuf },
+    #[error("cannot use the content of {object} in {}", path.display())]
+    Content {
+        object: ObjectKey,
+        path: PathBuf,
+        #[source]
+        source: ContentError,
+    },
+    #[error(
+        "revision {revision} of bundle {bundle} is not whole. Nothing was changed, and running pods go on. Mend what is \
+         said here, or restore it from a backup; to do without this revision, move {} out of the state directory and \
+         start again",
+        file.display()
+    )]
+    Incomplete {
+        bundle: BundleName,
+        revision: u64,
+        file: PathBuf,
+        #[source]
+        source: Box<OpenError>,
+    },
 }
 
 impl Store {
@@ -85,18 +118,18 @@ impl Store {
         keys: Option<EncryptionKeys>,
         lock: Option<Lock>,
     ) -> Result<Self, OpenError> {
-        let _ = keys;
         let bundles_dir = dir.join("bundles");
         let id = store_id(&*fs, dir, &bundles_dir)?;
         let mut bundles = BTreeMap::new();
         let mut requests = HashMap::new();
+        let mut needed = BTreeMap::new();
         tidy(&*fs, &bundles_dir)?;
         for entry in list(&*fs, &bundles_dir)? {
             let path = bundles_dir.join(&entry);
             let name: BundleName = entry
                 .parse()
                 .map_err(|_| OpenError::Stray { path: path.clone() })?;
-            let history = history(&*fs, &bundles_dir, &name, &mut requests)?;
+            let history = history(&*fs, &bundles_dir, &name, &mut requests, &mut needed)?;
             if history.kept.is_empty() {
                 // The power went between making the folder and the first revision.
                 let _ = fs.remove_dir(&path);
@@ -104,11 +137,14 @@ impl Store {
             }
             bundles.insert(name, history);
         }
+        let keys = keys.unwrap_or_default();
+        let contents = Contents::open(Arc::clone(&fs), dir, keys, &needed)?;
         Ok(Self {
             fs,
             bundles_dir,
+            contents: Arc::new(contents),
+            garbage: Garbage::default(),
             id,
-            digest_key: seedpod_manifest::DigestKey::new([0; 32].into()),
             requests,
             grown: bundles.keys().cloned().collect(),
             bundles,
@@ -170,7 +206,7 @@ fn store_id(fs: &dyn FileSystem, dir: &Path, bundles: &Path) -> Result<StoreId, 
 
 /// Removes what an interrupted write left, and makes durable what is seen: a killed daemon may have renamed a revision
 /// and not have synced the folder. Nothing that is taken as committed may go with a later power cut.
-fn tidy(fs: &dyn FileSystem, dir: &Path) -> Result<(), OpenError> {
+pub(super) fn tidy(fs: &dyn FileSystem, dir: &Path) -> Result<(), OpenError> {
     fs::remove_staged(fs, dir)
         .and_then(|()| fs.sync_dir(dir))
         .map_err(|source| OpenError::Io {
@@ -185,6 +221,7 @@ fn history(
     bundles: &Path,
     name: &BundleName,
     requests: &mut HashMap<String, (BundleName, u64)>,
+    needed: &mut BTreeMap<KeyedDigest, Need>,
 ) -> Result<History, OpenError> {
     let dir = bundles.join(name.as_str());
     tidy(fs, &dir)?;
@@ -196,11 +233,18 @@ fn history(
             Some((number, None)) => {
                 let record = revision(fs, bundles, name, number)?;
                 let ids: Vec<String> = record.request.iter().map(|r| r.id.clone()).collect();
+                for object in &record.bundle.objects {
+                    // The newest one that needs it is named when it is not whole.
+                    let need = Need {
+                        object: object.summary.key.clone(),
+                        bundle: name.clone(),
+                        revision: number,
+                    };
+                    needed.insert(object.summary.digest, need);
+                }
                 history.kept.push(Kept {
-                    revision: number,
-                    removed: record.removed,
                     ids,
-                    ..Kept::default()
+                    ..Kept::of(&record)
                 });
                 history.active = Some(Arc::new(record));
             }

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
 use seedpod_manifest::{BundleName, Objects};
 
 use super::{
-    Came, OpenError, open,
+    Came, OpenError,
+    objects::Contents,
+    open,
     record::{self, Sidecar},
 };
 use crate::{
@@ -18,6 +20,7 @@ use crate::{
 pub(crate) struct Reader {
     fs: Arc<dyn FileSystem>,
     bundles_dir: PathBuf,
+    contents: Arc<Contents>,
 }
 
 /// A revision that is kept.
@@ -38,8 +41,16 @@ pub(crate) struct Past {
 }
 
 impl Reader {
-    pub(super) fn new(fs: Arc<dyn FileSystem>, bundles_dir: PathBuf) -> Self {
-        Self { fs, bundles_dir }
+    pub(super) fn new(
+        fs: Arc<dyn FileSystem>,
+        bundles_dir: PathBuf,
+        contents: Arc<Contents>,
+    ) -> Self {
+        Self {
+            fs,
+            bundles_dir,
+            contents,
+        }
     }
 
     /// The kept revisions of a bundle up to the one that is active, ascending. None of a bundle that nobody knows.
@@ -76,8 +87,16 @@ impl Reader {
         &self,
         of: impl IntoIterator<Item = &'a BundleObject>,
     ) -> Result<Objects, OpenError> {
-        let _ = of.into_iter().count();
-        Ok(Objects::default())
+        let read = |BundleObject { summary, .. }: &BundleObject| {
+            self.contents
+                .read(summary)
+                .map_err(|source| OpenError::Content {
+                    object: summary.key.clone(),
+                    path: self.contents.path(&summary.digest),
+                    source,
+                })
+        };
+        of.into_iter().map(read).collect()
     }
 
     /// Reads one revision. `None` when it is not kept (any more).

@@ -3,27 +3,35 @@
 //! A revision's file is two JSON documents, one per line, so that `jq` reads it: a head with the format's version and
 //! the digest of the rest, and the revision itself.
 
+mod marks;
+mod requests;
+
 use std::{
-    fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use jiff::Timestamp;
-use seedpod_manifest::{BundleName, Digest, PodKey};
+use seedpod_manifest::{
+    BundleName, Digest, DigestKey, ObjectKey, ObjectSummary, Objects, Pod, PodKey,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Came, Draft, Origin};
+use super::{Came, Draft, Origin, StoreId};
 use crate::node::{
     Bundle, BundleObject, BundlePod, Change, ChangeKind, ObjectChange, StoredWarning, Trial,
 };
 
+pub(crate) use self::requests::Fingerprint;
+pub(super) use self::{
+    marks::{check_mark, encode_mark},
+    requests::{RequestRecord, decode_requests, encode_requests},
+};
+
 /// The version of the format that is written. Each older one that was ever released is still read.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 const REVISION_KIND: &str = "seedpod-revision";
-const REQUESTS_KIND: &str = "seedpod-requests";
-const MARK_KIND: &str = "seedpod-mark";
 
 /// Twenty digits hold each u64, so that names sort as numbers do.
 pub(super) fn file_name(revision: u64) -> String {
@@ -82,120 +90,6 @@ pub(super) fn parse_file_name(name: &str) -> Option<(u64, Option<Sidecar>)> {
     (revision > 0).then_some((revision, sidecar))
 }
 
-/// A random number that a state directory gets when it is made. It goes into each pod's uid, which so tells that this
-/// very store wrote a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct StoreId(String);
-
-impl StoreId {
-    pub(super) fn random() -> std::io::Result<Self> {
-        let mut bytes = [0_u8; 16];
-        let mut filled = 0;
-        while filled < bytes.len() {
-            filled += rustix::rand::getrandom(
-                &mut bytes[filled..],
-                rustix::rand::GetRandomFlags::empty(),
-            )?;
-        }
-        Ok(Self(
-            bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
-        ))
-    }
-
-    /// The uid of a pod's content: the same for the same input, and never made for another one.
-    pub(crate) fn pod_uid(
-        &self,
-        bundle: &str,
-        revision: u64,
-        pod: &PodKey,
-        digest: &str,
-    ) -> String {
-        let text = format!("{} {bundle} {revision} {pod} {digest}", self.0);
-        let digest = Digest::of(text.as_bytes());
-        let mut b = [0_u8; 16];
-        b.copy_from_slice(&digest.as_bytes()[..16]);
-        // RFC 9562, version 8: what is in it is up to us.
-        b[6] = (b[6] & 0x0f) | 0x80;
-        b[8] = (b[8] & 0x3f) | 0x80;
-        let hex: String = b.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!(
-            "{}-{}-{}-{}-{}",
-            &hex[..8],
-            &hex[8..12],
-            &hex[12..16],
-            &hex[16..20],
-            &hex[20..]
-        )
-    }
-}
-
-impl fmt::Display for StoreId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A file in the static pod directory that this store wrote.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Owned {
-    pub(crate) bundle: BundleName,
-    pub(crate) key: PodKey,
-    /// Of the content.
-    pub(crate) uid: String,
-    /// As the kubelet has it: another one when the file was written under the uid of the pod before it.
-    pub(crate) kubelet_uid: String,
-    pub(crate) revision: u64,
-}
-
-/// Whether a file was written by this store: its uid says so, which nobody else can make up.
-pub(crate) fn owned_by(id: &StoreId, file: &[u8]) -> Option<Owned> {
-    #[derive(Deserialize)]
-    struct File {
-        metadata: Metadata,
-    }
-    #[derive(Deserialize)]
-    struct Metadata {
-        name: String,
-        namespace: String,
-        uid: String,
-        annotations: Annotations,
-    }
-    #[derive(Deserialize)]
-    struct Annotations {
-        #[serde(rename = "seedpod.dev/bundle")]
-        bundle: String,
-        #[serde(rename = "seedpod.dev/revision")]
-        revision: String,
-        #[serde(rename = "seedpod.dev/digest")]
-        digest: String,
-        #[serde(rename = "seedpod.dev/uid")]
-        uid: Option<String>,
-    }
-    let File { metadata } = serde_json::from_slice(file).ok()?;
-    let Annotations {
-        bundle,
-        revision,
-        digest,
-        uid: content_uid,
-    } = metadata.annotations;
-    let key = PodKey {
-        namespace: metadata.namespace,
-        name: metadata.name,
-    };
-    let revision = revision.parse().ok()?;
-    let uid = id.pod_uid(&bundle, revision, &key, &digest);
-    let kubelet_uid = metadata.uid;
-    (uid == *content_uid.as_ref().unwrap_or(&kubelet_uid)).then_some(())?;
-    Some(Owned {
-        bundle: bundle.parse().ok()?,
-        key,
-        uid,
-        kubelet_uid,
-        revision,
-    })
-}
-
 /// `store.json`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct StoreFile {
@@ -216,53 +110,31 @@ pub(super) struct RevisionRecord {
     pub(super) trial: Option<Trial>,
 }
 
-/// A request that a revision answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct RequestRecord {
-    pub(super) id: String,
-    pub(super) fingerprint: String,
-    /// Only in a sidecar: a revision keeps the warnings of the request that made it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) warnings: Vec<StoredWarning>,
-    /// What a rollback that changed nothing was to; 0 for what was none. Only in a sidecar.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub(super) source_revision: u64,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-impl From<Draft> for RevisionRecord {
-    fn from(draft: Draft) -> Self {
+impl RevisionRecord {
+    /// What is to be kept of a draft, and the contents of its objects.
+    pub(super) fn of(draft: Draft, key: &DigestKey) -> (Self, Objects) {
         let Draft {
             bundle,
             removed,
             request,
             changes,
             object_changes,
-            contents: _,
+            contents,
             warnings,
             came,
             trial,
         } = draft;
-        let request = request.map(|request| RequestRecord {
-            id: request.id,
-            fingerprint: request.fingerprint.to_string(),
-            warnings: Vec::new(),
-            source_revision: 0,
-        });
-        Self {
+        let record = Self {
             bundle: Arc::new(bundle),
             removed,
-            request,
+            request: request.map(|request| RequestRecord::new(&request, key)),
             changes,
             object_changes,
             warnings,
             came,
             trial,
-        }
+        };
+        (record, contents)
     }
 }
 
@@ -307,6 +179,11 @@ struct RevisionFile {
     changes: Vec<ChangeFile>,
     warnings: Vec<StoredWarning>,
     pods: Vec<PodFile>,
+    /// Not in formats 1 and 2, which knew pods only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    objects: Vec<ObjectFile>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    object_changes: Vec<ObjectChangeFile>,
     /// Not in format 1, which knew injections and removals only.
     #[serde(default)]
     origin: Option<Origin>,
@@ -336,6 +213,25 @@ struct PodFile {
     revision: u64,
     file: String,
     rendered: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    volumes: Option<PathBuf>,
+}
+
+/// An object of a bundle, whose content is in a file of its own.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ObjectFile {
+    summary: ObjectSummary,
+    revision: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ObjectChangeFile {
+    object: ObjectKey,
+    kind: ChangeKind,
 }
 
 /// Why a file's content was refused.
@@ -397,42 +293,6 @@ fn decode<T: DeserializeOwned>(kind: &'static str, bytes: &[u8]) -> Result<T, Fo
     serde_json::from_slice(body).map_err(FormatError::Body)
 }
 
-pub(super) fn encode_requests(requests: &[RequestRecord]) -> String {
-    encode(REQUESTS_KIND, &requests)
-}
-
-pub(super) fn decode_requests(bytes: &[u8]) -> Result<Vec<RequestRecord>, FormatError> {
-    decode(REQUESTS_KIND, bytes)
-}
-
-/// What a mark is on. All that it says is in its name; this finds one that was moved.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MarkFile {
-    bundle: String,
-    revision: u64,
-}
-
-pub(super) fn encode_mark(name: &BundleName, revision: u64) -> String {
-    let bundle = name.to_string();
-    encode(MARK_KIND, &MarkFile { bundle, revision })
-}
-
-pub(super) fn check_mark(
-    name: &BundleName,
-    revision: u64,
-    bytes: &[u8],
-) -> Result<(), FormatError> {
-    let file: MarkFile = decode(MARK_KIND, bytes)?;
-    if file.bundle == name.as_str() && file.revision == revision {
-        return Ok(());
-    }
-    Err(FormatError::Misplaced {
-        bundle: file.bundle,
-        revision: file.revision,
-    })
-}
-
 impl RevisionRecord {
     pub(super) fn encode(&self) -> String {
         let bundle = &*self.bundle;
@@ -444,6 +304,16 @@ impl RevisionRecord {
             revision: pod.revision,
             file: pod.file.clone(),
             rendered: pod.rendered.to_string(),
+            source: pod.source.as_deref().map(str::to_owned),
+            volumes: pod.volumes.as_deref().map(Path::to_owned),
+        };
+        let object = |object: &BundleObject| ObjectFile {
+            summary: object.summary.clone(),
+            revision: object.revision,
+        };
+        let object_change = |change: &ObjectChange| ObjectChangeFile {
+            object: change.object.clone(),
+            kind: change.kind,
         };
         let change = |change: &Change| ChangeFile {
             namespace: change.pod.namespace.clone(),
@@ -461,6 +331,8 @@ impl RevisionRecord {
             changes: self.changes.iter().map(change).collect(),
             warnings: self.warnings.clone(),
             pods: bundle.pods.iter().map(pod).collect(),
+            objects: bundle.objects.iter().map(object).collect(),
+            object_changes: self.object_changes.iter().map(object_change).collect(),
             origin: Some(self.came.origin),
             source_revision: self.came.source_revision,
             reason: self.came.reason.clone(),
@@ -483,7 +355,7 @@ impl RevisionRecord {
         }
         let key = |namespace, name| PodKey { namespace, name };
         let pods = file.pods.into_iter().map(|pod| {
-            let (host_ports, wave) = demands(&pod.rendered);
+            let (host_ports, wave) = demands(&pod);
             BundlePod {
                 host_ports,
                 wave,
@@ -493,10 +365,19 @@ impl RevisionRecord {
                 revision: pod.revision,
                 file: pod.file,
                 rendered: pod.rendered.into(),
-                source: None,
-                volumes: None,
+                source: pod.source.map(Into::into),
+                volumes: pod.volumes.map(Into::into),
             }
         });
+        let object = |object: ObjectFile| BundleObject {
+            summary: object.summary,
+            revision: object.revision,
+        };
+        let object_change = |change: ObjectChangeFile| ObjectChange {
+            object: change.object,
+            kind: change.kind,
+            diff: String::new(),
+        };
         let bundle = Bundle {
             name: name.clone(),
             revision,
@@ -504,7 +385,7 @@ impl RevisionRecord {
             create_time: file.create_time,
             update_time: file.update_time,
             pods: pods.collect(),
-            objects: Vec::new(),
+            objects: file.objects.into_iter().map(object).collect(),
         };
         let change = |change: ChangeFile| Change {
             pod: key(change.namespace, change.name),
@@ -516,7 +397,7 @@ impl RevisionRecord {
             removed: file.removed,
             request: file.request,
             changes: file.changes.into_iter().map(change).collect(),
-            object_changes: Vec::new(),
+            object_changes: file.object_changes.into_iter().map(object_change).collect(),
             warnings: file.warnings,
             came: Came {
                 origin: file.origin.unwrap_or(if file.removed {
@@ -532,9 +413,12 @@ impl RevisionRecord {
     }
 }
 
-/// The host's ports that a rendered pod takes, and its wave.
-fn demands(rendered: &str) -> (Vec<seedpod_manifest::HostPort>, u32) {
-    seedpod_manifest::unrender(rendered)
-        .map(|pod| (pod.host_ports().to_vec(), pod.wave()))
+/// The host's ports that a pod takes, and its wave.
+fn demands(pod: &PodFile) -> (Vec<seedpod_manifest::HostPort>, u32) {
+    let pod = match &pod.source {
+        Some(source) => Pod::from_source(source),
+        None => seedpod_manifest::unrender(&pod.rendered),
+    };
+    pod.map(|pod| (pod.host_ports().to_vec(), pod.wave()))
         .unwrap_or_default()
 }

@@ -247,11 +247,14 @@ impl Collector {
             return false;
         }
         let newest = &facts.observation;
-        let surplus = self.surplus.entry(uid.to_owned()).or_insert_with(|| Surplus {
-            observation: Arc::clone(newest),
-            later: 0,
-            told: false,
-        });
+        let surplus = self
+            .surplus
+            .entry(uid.to_owned())
+            .or_insert_with(|| Surplus {
+                observation: Arc::clone(newest),
+                later: 0,
+                told: false,
+            });
         if !Arc::ptr_eq(&surplus.observation, newest) {
             surplus.observation = Arc::clone(newest);
             surplus.later = surplus.later.saturating_add(1);
@@ -286,7 +289,10 @@ impl Collector {
         self.kept_uids = match (self.kept)(state) {
             Ok(uids) => Some((Arc::clone(state), uids)),
             Err(error) => {
-                tracing::warn!(error = chain(&error), "cannot tell which volumes are still needed");
+                tracing::warn!(
+                    error = chain(&error),
+                    "cannot tell which volumes are still needed"
+                );
                 None
             }
         };

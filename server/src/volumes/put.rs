@@ -137,11 +137,7 @@ fn compare_folder(
 }
 
 /// What is wrong with one entry. Of a folder only that it is one: the rest is seen when its turn comes.
-fn difference(
-    dir: &dyn Dir,
-    name: &Name,
-    entry: &Entry<'_>,
-) -> io::Result<Option<&'static str>> {
+fn difference(dir: &dyn Dir, name: &Name, entry: &Entry<'_>) -> io::Result<Option<&'static str>> {
     let Some(stat) = dir.stat(name)? else {
         return Ok(Some("was removed"));
     };

@@ -56,6 +56,7 @@ pub(crate) fn volume(
     VolumeContent {
         name: name.to_owned(),
         group,
+        folders: std::collections::BTreeSet::new(),
         folder_mode: if group.is_some() { 0o2755 } else { 0o755 },
         files: files.iter().map(file).collect::<BTreeMap<_, _>>(),
     }

@@ -49,15 +49,13 @@ impl<'a> Wanted<'a> {
             if !wanted.add_folder("", &volume.name, folders)? {
                 return Err(clash(&volume.name));
             }
+            for path in &volume.folders {
+                wanted.add_folders(&volume.name, path.split('/'), folders)?;
+            }
             for (path, file) in &volume.files {
-                let mut folder = volume.name.clone();
                 let mut parts = path.split('/');
                 let name = parts.next_back().unwrap_or_default();
-                for part in parts {
-                    wanted.add_folder(&folder, part, folders)?;
-                    folder.push('/');
-                    folder.push_str(part);
-                }
+                let folder = wanted.add_folders(&volume.name, parts, folders)?;
                 let entry = Entry::File {
                     access: access(file.mode & 0o777),
                     content: &file.content,
@@ -66,6 +64,22 @@ impl<'a> Wanted<'a> {
             }
         }
         Ok(wanted)
+    }
+
+    /// Adds folders, each in the one before it, as far as they are not there. Gives the path of the last one.
+    fn add_folders<'p>(
+        &mut self,
+        parent: &str,
+        names: impl Iterator<Item = &'p str>,
+        access: Access,
+    ) -> io::Result<String> {
+        let mut folder = parent.to_owned();
+        for name in names {
+            self.add_folder(&folder, name, access)?;
+            folder.push('/');
+            folder.push_str(name);
+        }
+        Ok(folder)
     }
 
     fn entries(&mut self, folder: &str) -> io::Result<&mut BTreeMap<Name, Entry<'a>>> {

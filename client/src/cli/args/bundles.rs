@@ -16,12 +16,15 @@ last good revision unless they become ready in time, whether or not anybody wait
 Examples:
   seedpod inject etcd -f etcd.yaml                 inject one pod
   seedpod inject control-plane -f pods/ --wait     a whole directory, until all is ready
-  seedpod inject control-plane -f pods/ --dry-run  only check, and show what would change
+  seedpod inject control-plane/ --wait             a folder with a seedpod.yaml, which names the
+                                                   bundle, and plain files that become Secrets
+  seedpod inject control-plane/ --dry-run          only check, and show what would change
   seedpod inject web -f web.yaml --trial 60s       undone by the node unless ready in time
   kustomize build . | seedpod inject web -f -      from another program")]
 pub(crate) struct InjectArgs {
-    /// The bundle: lower-case letters, digits and "-"
-    pub(crate) bundle: String,
+    /// The bundle: lower-case letters, digits and "-"; without -f, a folder with a seedpod.yaml
+    #[arg(value_name = "BUNDLE|DIR")]
+    pub(crate) target: PathBuf,
 
     #[command(flatten)]
     pub(crate) files: FileArgs,
@@ -49,9 +52,8 @@ pub(crate) struct InjectArgs {
     #[arg(long, value_name = "ID")]
     pub(crate) request_id: Option<String>,
 
-    /// What an unknown field is: an error or a warning
-    #[arg(long, value_name = "HOW", default_value = "strict")]
-    pub(crate) validation: Validation,
+    #[command(flatten)]
+    pub(crate) checks: CheckArgs,
 
     /// How to print the result
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
@@ -80,21 +82,28 @@ pub(crate) struct WaitArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct FileArgs {
-    /// A file, a directory (its *.yaml, *.yml, *.json) or stdin; repeatable
-    #[arg(
-        short = 'f',
-        long = "filename",
-        value_name = "FILE|DIR|-",
-        required = true
-    )]
+    /// A file, a directory (what its seedpod.yaml names, or its *.yaml, *.yml, *.json) or stdin; repeatable
+    #[arg(short = 'f', long = "filename", value_name = "FILE|DIR|-")]
     pub(crate) filename: Vec<PathBuf>,
 
     /// Read directories with all below them
-    #[arg(short = 'R', long)]
+    #[arg(short = 'R', long, requires = "filename")]
     pub(crate) recursive: bool,
 }
 
-/// Show bundles, pods or the node
+/// What is let pass.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct CheckArgs {
+    /// What an unknown field is: an error or a warning
+    #[arg(long, value_name = "HOW", default_value = "strict")]
+    pub(crate) validation: Validation,
+
+    /// Let variables take values from Secrets, though the pods then show them to all who see pods
+    #[arg(long)]
+    pub(crate) allow_secret_env: bool,
+}
+
+/// Show bundles, pods, Secrets, ConfigMaps or the node
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -102,6 +111,8 @@ Examples:
   seedpod get pods -w                   and a line for each change
   seedpod get pods --bundle etcd -o wide
   seedpod get bundle etcd -o yaml
+  seedpod get secrets                   names and keys, never values
+  seedpod get cm kube-system/dns -o wide  each key with its size and digest
   seedpod get node                      the node, and what is wrong with it")]
 pub(crate) struct GetArgs {
     #[command(subcommand)]
@@ -138,8 +149,24 @@ pub(crate) enum GetWhat {
         #[arg(short, long)]
         watch: bool,
     },
-    /// The node: versions, runtime, kubelet, and what is wrong
+    /// The Secrets: names, keys, sizes and digests, never values
+    #[command(visible_alias = "secret")]
+    Secrets(ObjectArgs),
+    /// The ConfigMaps: names, keys, sizes and digests
+    #[command(name = "configmaps", visible_aliases = ["configmap", "cm"])]
+    ConfigMaps(ObjectArgs),
+    /// The node: versions, runtime, kubelet, how Secrets are kept, and what is wrong
     Node,
+}
+
+/// Which Secrets or ConfigMaps.
+#[derive(Debug, Args)]
+pub(crate) struct ObjectArgs {
+    /// Only those of this name, or NAMESPACE/NAME
+    pub(crate) name: Option<String>,
+    /// Only those of this bundle
+    #[arg(long, value_name = "BUNDLE")]
+    pub(crate) bundle: Option<String>,
 }
 
 /// Remove a bundle and its pods
@@ -182,8 +209,13 @@ Finds what the node would refuse, except for clashes with what is on it already.
 together are checked as one bundle. `seedpod inject --dry-run` asks a real node.", after_help = "\
 Examples:
   seedpod lint -f pods/
+  seedpod lint control-plane/                       a folder with a seedpod.yaml
   seedpod lint -f etcd.yaml --node node-1.example   the node's name counts in the pods' names")]
 pub(crate) struct LintArgs {
+    /// A folder with a seedpod.yaml
+    #[arg(required_unless_present = "filename", conflicts_with = "filename")]
+    pub(crate) dir: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) files: FileArgs,
 
@@ -191,9 +223,8 @@ pub(crate) struct LintArgs {
     #[arg(long, value_name = "NAME", default_value = "node")]
     pub(crate) node: String,
 
-    /// What an unknown field is: an error or a warning
-    #[arg(long, value_name = "HOW", default_value = "strict")]
-    pub(crate) validation: Validation,
+    #[command(flatten)]
+    pub(crate) checks: CheckArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

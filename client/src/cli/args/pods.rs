@@ -6,12 +6,14 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::{TEMPLATE, duration};
 
-/// Show all that is known about one pod
+/// Show all that is known about one pod, bundle, Secret or ConfigMap
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   seedpod describe pod etcd
-  seedpod describe pod kube-system/etcd")]
+  seedpod describe pod kube-system/etcd
+  seedpod describe bundle control-plane       its pods, Secrets and ConfigMaps
+  seedpod describe secret kube-system/etcd-pki  each key with its size and digest, no value")]
 pub(crate) struct DescribeArgs {
     #[command(subcommand)]
     pub(crate) what: DescribeWhat,
@@ -21,6 +23,23 @@ pub(crate) struct DescribeArgs {
 pub(crate) enum DescribeWhat {
     /// A pod: its state, containers, probes, restarts and last events
     Pod(PodArgs),
+    /// A bundle: its state, pods, Secrets, ConfigMaps and last events
+    Bundle {
+        /// The bundle
+        bundle: String,
+    },
+    /// A Secret: its keys with their sizes and digests, and the pods that use it
+    Secret(NamedArgs),
+    /// A ConfigMap: its keys with their sizes and digests, and the pods that use it
+    #[command(name = "configmap", visible_alias = "cm")]
+    ConfigMap(NamedArgs),
+}
+
+/// Which Secret or ConfigMap.
+#[derive(Debug, Args)]
+pub(crate) struct NamedArgs {
+    /// NAME or NAMESPACE/NAME
+    pub(crate) name: String,
 }
 
 /// Which pod.

@@ -84,15 +84,17 @@ pub(crate) enum Role {
     Server,
 }
 
-/// Show and change the contexts of the configuration file
+/// Show and change the contexts of the configuration file; make encryption keys
 #[derive(Debug, Args)]
 #[command(help_template = TEMPLATE, before_help = "\
-A context is a name for a node and the certificates for it.", after_help = "\
+A context is a name for a node and the certificates for it. An encryption key is the daemon's: with
+it, it encrypts Secrets and ConfigMaps in its state directory.", after_help = "\
 Examples:
   seedpod config set-context node-1 --endpoint https://node-1.example:10290 \\
       --ca-file pki/ca.crt --cert-file pki/installer.crt --key-file pki/installer.key
   seedpod config use-context node-1
-  seedpod config get-contexts")]
+  seedpod config get-contexts
+  seedpod config encryption-key        on the node, as root: makes a key file")]
 pub(crate) struct ConfigArgs {
     #[command(subcommand)]
     pub(crate) what: ConfigWhat,
@@ -125,6 +127,36 @@ pub(crate) enum ConfigWhat {
         /// The context
         name: String,
     },
+    /// Make the key file that seedpodd encrypts Secrets with, or change its keys
+    EncryptionKey(EncryptionKeyArgs),
+}
+
+/// Make the key file that seedpodd encrypts Secrets with, or change its keys
+#[derive(Debug, Args)]
+#[command(help_template = TEMPLATE, before_help = "\
+The file holds keys of 256 random bits, readable by its owner alone. The first key encrypts, each
+of them decrypts; when seedpodd starts, it encrypts with the first one all that is not. It is
+written whole or not at all.", after_help = "\
+Examples:
+  seedpod config encryption-key              a new file with one key
+  seedpod config encryption-key --rotate     a new first key; the old ones still decrypt
+  seedpod config encryption-key --prune 1    once `seedpod get node` shows the new key's name
+
+The daemon reads it when its configuration says:
+  secretEncryption:
+    keyFile: /etc/seedpod/encryption-keys.yaml")]
+pub(crate) struct EncryptionKeyArgs {
+    /// The file
+    #[arg(default_value = "/etc/seedpod/encryption-keys.yaml")]
+    pub(crate) file: PathBuf,
+
+    /// Put a new key first in a file that is there
+    #[arg(long)]
+    pub(crate) rotate: bool,
+
+    /// Keep only the newest so many keys
+    #[arg(long, value_name = "KEYS", conflicts_with = "rotate", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) prune: Option<u16>,
 }
 
 /// Show the versions of this tool and of the node's daemon

@@ -15,7 +15,15 @@ pub(crate) async fn run(client: &Client, format: Format) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut table = Columns::new(&[
-        "NAME", "STATUS", "BUNDLES", "PODS", "VERSION", "RUNTIME", "KUBELET", "UP",
+        "NAME",
+        "STATUS",
+        "BUNDLES",
+        "PODS",
+        "VERSION",
+        "RUNTIME",
+        "KUBELET",
+        "ENCRYPTION",
+        "UP",
     ]);
     let well = node.problems.is_empty();
     table.row(vec![
@@ -30,6 +38,11 @@ pub(crate) async fn run(client: &Client, format: Format) -> anyhow::Result<()> {
             node.kubelet.state == KubeletState::Seen,
             false,
         ),
+        Cell::new(match (node.objects.encrypted, &*node.objects.key_name) {
+            (false, _) => "none",
+            (true, "") => "on",
+            (true, key) => key,
+        }),
         Cell::new(age(node.start_time)),
     ]);
     table.print()?;
@@ -74,6 +87,11 @@ fn details(node: &Node) -> Columns {
         ("static pod path", node.static_pod_path.clone()),
         ("state directory", node.state_directory.clone()),
         (
+            "volumes directory",
+            or_none(&node.objects.volumes_directory),
+        ),
+        ("Secrets in the state directory", encryption(node)),
+        (
             "container runtime endpoint",
             or_none(&node.container_runtime.endpoint),
         ),
@@ -98,6 +116,14 @@ fn details(node: &Node) -> Columns {
         table.row(vec![Cell::new(detail), Cell::new(value)]);
     }
     table
+}
+
+fn encryption(node: &Node) -> String {
+    if node.objects.encrypted {
+        format!("encrypted with the key {}", node.objects.key_name)
+    } else {
+        "not encrypted: `seedpod config encryption-key --help` tells how".to_owned()
+    }
 }
 
 fn sync(sync: KubeletSync) -> &'static str {

@@ -26,20 +26,24 @@ impl Wanted {
             .is_none_or(|name| pod.name == *name || full_name(pod) == *name)
     }
 
-    /// A bundle that there is not has no pods, but whoever asks for its pods wants to be told.
     pub(crate) async fn check_bundle(&self, client: &Client) -> anyhow::Result<()> {
-        let Some(bundle) = &self.bundle else {
-            return Ok(());
-        };
-        match client.get_bundle(bundle).await {
-            Err(error)
-                if error.code() != Some(seedpod_client::Code::NotFound)
-                    || client.list_pods(Some(bundle)).await?.is_empty() =>
-            {
-                Err(error.into())
-            }
-            _ => Ok(()),
+        check_bundle(client, self.bundle.as_deref()).await
+    }
+}
+
+/// A bundle that there is not has no pods, but whoever asks for its pods wants to be told.
+pub(crate) async fn check_bundle(client: &Client, bundle: Option<&str>) -> anyhow::Result<()> {
+    let Some(bundle) = bundle else {
+        return Ok(());
+    };
+    match client.get_bundle(bundle).await {
+        Err(error)
+            if error.code() != Some(seedpod_client::Code::NotFound)
+                || client.list_pods(Some(bundle)).await?.is_empty() =>
+        {
+            Err(error.into())
         }
+        _ => Ok(()),
     }
 }
 

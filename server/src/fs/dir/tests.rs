@@ -66,8 +66,10 @@ fn nothing_is_made_over_what_is_there_and_no_symbolic_link_is_followed() {
     let error = DiskDir::open(&way_in, Metrics::default()).expect_err("a link, with a slash");
     assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
 
-    dir.create(&name("staged"), FILE, b"inside", false).expect("create");
-    dir.rename(&name("staged"), &name("file")).expect("over the link itself");
+    dir.create(&name("staged"), FILE, b"inside", false)
+        .expect("create");
+    dir.rename(&name("staged"), &name("file"))
+        .expect("over the link itself");
     assert_eq!(**dir.read(&name("file"), 6).expect("read"), *b"inside");
     for link in ["folder", "dangling"] {
         remove_tree(&dir, &name(link)).expect("the link itself");
@@ -104,19 +106,15 @@ fn a_tree_is_removed_with_all_that_is_in_it_and_nothing_that_it_points_to() {
 fn what_is_read_is_a_regular_file_of_bounded_size() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let dir = open(folder.path());
-    dir.create(&name("file"), FILE, &[7; 1000], true).expect("create");
+    dir.create(&name("file"), FILE, &[7; 1000], true)
+        .expect("create");
     assert_eq!(dir.read(&name("file"), 1000).expect("read").len(), 1000);
     let error = dir.read(&name("file"), 999).expect_err("too large");
     assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
-    rustix::fs::mknodat(
-        &dir.fd,
-        "pipe",
-        FileType::Fifo,
-        Mode::RUSR | Mode::WUSR,
-        0,
-    )
-    .expect("pipe");
-    let error = dir.read(&name("pipe"), 10).expect_err("a pipe, not waited for");
+    rustix::fs::mknodat(&dir.fd, "pipe", FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("pipe");
+    let error = dir
+        .read(&name("pipe"), 10)
+        .expect_err("a pipe, not waited for");
     assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
     assert!(dir.stat(&name("absent")).expect("stat").is_none());
     let metadata = fs::metadata(folder.path().join("file")).expect("metadata");

@@ -81,6 +81,7 @@ who_may! {
     get_bundle_is_for_readers: "/seedpod.v1.PodInjectionService/GetBundle", READERS;
     list_bundles_is_for_readers: "/seedpod.v1.PodInjectionService/ListBundles", READERS;
     list_pods_is_for_readers: "/seedpod.v1.PodInjectionService/ListPods", READERS;
+    list_objects_is_for_readers: "/seedpod.v1.PodInjectionService/ListObjects", READERS;
     inject_pods_is_for_injectors: "/seedpod.v1.PodInjectionService/InjectPods", INJECTORS;
     remove_bundle_is_for_injectors: "/seedpod.v1.PodInjectionService/RemoveBundle", INJECTORS;
     watch_pods_is_for_readers: "/seedpod.v1.PodInjectionService/WatchPods", READERS;

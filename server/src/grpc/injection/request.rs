@@ -27,6 +27,7 @@ pub(super) struct Injection {
     /// `None` without an id, and for a request that changes nothing.
     pub(super) request: Option<RequestId>,
     pub(super) trial: Option<Terms>,
+    pub(super) allow_secret_env: bool,
 }
 
 impl Injection {
@@ -66,6 +67,7 @@ impl Injection {
                 expected_revision: request.expected_revision,
                 field_validation,
                 trial,
+                allow_secret_env: request.allow_secret_env,
             }),
             _ => {
                 let mut faults = faults.into_iter();
@@ -189,6 +191,10 @@ fn fingerprint(
             Confirmation::Readiness => 1,
             Confirmation::Explicit => 2,
         });
+    }
+    // As of the trial.
+    if request.allow_secret_env {
+        content.push(1);
     }
     Digest::of(&content)
 }
@@ -352,6 +358,10 @@ mod tests {
             },
             InjectPodsRequest {
                 field_validation: 2,
+                ..good()
+            },
+            InjectPodsRequest {
+                allow_secret_env: true,
                 ..good()
             },
         ] {

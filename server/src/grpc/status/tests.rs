@@ -1,9 +1,10 @@
 use std::io::Error;
 
-use seedpod_manifest::Position;
+use seedpod_manifest::{ObjectKey, ObjectKind, PodKey, Position};
 use tonic::Code;
 
 use super::*;
+use crate::node::{ChangeError, InjectError, RemoveError};
 
 fn pod() -> PodKey {
     PodKey {
@@ -35,7 +36,7 @@ fn every_refusal_has_its_code_and_its_one_reason() {
     use InjectError as I;
     let field = || "manifests[0].metadata.name".to_owned();
     let file = || "web.yaml".to_owned();
-    let rows: [(InjectError, Code, &str, Option<&str>); 11] = [
+    let rows: [(InjectError, Code, &str, Option<&str>); 12] = [
         (
             I::Violations(vec![fault(0, 10)]),
             Code::InvalidArgument,
@@ -71,6 +72,19 @@ fn every_refusal_has_its_code_and_its_one_reason() {
             Code::AlreadyExists,
             "POD_IN_OTHER_BUNDLE",
             Some("manifests[0].metadata.name"),
+        ),
+        (
+            I::ImmutableObject {
+                object: ObjectKey {
+                    kind: ObjectKind::Secret,
+                    namespace: "default".to_owned(),
+                    name: "tls".to_owned(),
+                },
+                field: "manifests[0].documents[1]".to_owned(),
+            },
+            Code::FailedPrecondition,
+            "IMMUTABLE_OBJECT",
+            Some("manifests[0].documents[1]"),
         ),
         (
             I::StaleRevision {
@@ -265,7 +279,7 @@ fn no_error_is_too_large_for_a_client_to_read() {
     let name = format!("{}x", "☃ %".repeat(500));
     let fault = Fault::field(Reason::InvalidBundleName, &name, name.clone())
         .meta("pod", &name)
-        .resource(POD, &name);
+        .resource("seedpod.dev/Pod", &name);
     let size = header_list(&fault.into());
     assert!(size <= 8192, "{size}");
 }

@@ -120,7 +120,7 @@ fn refusal<T: std::fmt::Debug>(result: Result<Response<T>, Status>) -> (Code, St
 }
 
 /// A request of somebody with this Organization in the certificate.
-fn of<T>(organization: &str, message: T) -> Request<T> {
+pub(super) fn of<T>(organization: &str, message: T) -> Request<T> {
     let mut params = CertificateParams::default();
     params
         .distinguished_name

@@ -109,9 +109,9 @@ impl Actor {
             return;
         }
         let fallback = on_trial.fallback.as_deref();
-        let plan = plan::fall_back(&state, self.store.id(), name, fallback, why.to_owned());
+        let plan = plan::fall_back(&state, &self.place, name, fallback, why.to_owned());
         let committed = plan.and_then(|plan| {
-            let changes = summary(&plan.changes());
+            let changes = summary(&plan.changes(), &plan.object_changes());
             let committed = self.store.commit(plan.draft(None, self.clock.now()));
             Ok((self.note(committed)?, changes))
         });

@@ -81,10 +81,17 @@ fn some_volumes() -> Vec<VolumeContent<'static>> {
         volume(
             "config",
             None,
-            &[("app.yaml", 0o644, b"a: 1"), ("deep/er/file", 0o400, b"deep")],
+            &[
+                ("app.yaml", 0o644, b"a: 1"),
+                ("deep/er/file", 0o400, b"deep"),
+            ],
         ),
         volume("empty", None, &[]),
-        volume("tls", Some(group()), &[("ca.crt", 0o440, b"ca"), ("tls.key", 0o640, b"key")]),
+        volume(
+            "tls",
+            Some(group()),
+            &[("ca.crt", 0o440, b"ca"), ("tls.key", 0o640, b"key")],
+        ),
     ]
 }
 
@@ -122,7 +129,8 @@ fn files_and_folders_have_the_modes_and_groups_that_they_are_to_have() {
 #[test]
 fn the_umask_does_not_matter() {
     // It is one for all threads, so another process has to have it.
-    let test = "volumes::tests::disk::files_and_folders_have_the_modes_and_groups_that_they_are_to_have";
+    let test =
+        "volumes::tests::disk::files_and_folders_have_the_modes_and_groups_that_they_are_to_have";
     let exe = std::env::current_exe().expect("this program");
     for umask in ["000", "077", "027"] {
         let output = Command::new("sh")
@@ -142,7 +150,11 @@ fn hundreds_of_files_and_large_ones_are_written_and_compared() {
     let large = vec![7; 1 << 20];
     let names: Vec<String> = (0..400).map(|n| format!("file-{n}")).collect();
     let mut files: Vec<(&str, u32, &[u8])> = vec![("large", 0o644, &large)];
-    files.extend(names.iter().map(|name| (name.as_str(), 0o600, name.as_bytes())));
+    files.extend(
+        names
+            .iter()
+            .map(|name| (name.as_str(), 0o600, name.as_bytes())),
+    );
     let node = Node::new(vec![volume("many", None, &files)]);
     assert_eq!(node.put(true).expect("put"), Put::Made);
     assert_eq!(node.put(true).expect("put again"), Put::Nothing);
@@ -217,8 +229,12 @@ fn what_somebody_changed_is_told_and_put_right_and_nothing_else_is_touched() {
         node.put(true).expect("put");
         tamper(&node);
         let moved = node.folder.path().join("moved");
-        let before = fs::metadata(&moved).ok().map(|it| (it.ino(), it.mtime_nsec()));
-        let tree = fs::symlink_metadata(node.path("empty")).expect("metadata").ino();
+        let before = fs::metadata(&moved)
+            .ok()
+            .map(|it| (it.ino(), it.mtime_nsec()));
+        let tree = fs::symlink_metadata(node.path("empty"))
+            .expect("metadata")
+            .ino();
         let Put::Repaired(differences) = node.put(true).expect("put right") else {
             panic!("{said}: not seen");
         };
@@ -226,7 +242,9 @@ fn what_somebody_changed_is_told_and_put_right_and_nothing_else_is_touched() {
         assert!(text.starts_with(said), "{said}: {text}");
         assert_eq!(node.tree(), some_tree(), "{said}");
         assert_eq!(node.put(true).expect("put again"), Put::Nothing, "{said}");
-        let after = fs::metadata(&moved).ok().map(|it| (it.ino(), it.mtime_nsec()));
+        let after = fs::metadata(&moved)
+            .ok()
+            .map(|it| (it.ino(), it.mtime_nsec()));
         assert_eq!(before, after, "{said}: not followed");
         let untouched = fs::metadata(node.path("empty")).expect("metadata").ino();
         assert_eq!(tree, untouched, "{said}");
@@ -316,7 +334,16 @@ fn a_directory_that_others_could_write_to_is_refused_with_the_remedy() {
 fn no_path_leads_out_of_the_folder_and_no_two_things_share_one() {
     let long = "x".repeat(256);
     let bad = [
-        "../out", "a/../../out", "..", ".", "", "/etc/out", "a//b", "a/", "a\0b", &long,
+        "../out",
+        "a/../../out",
+        "..",
+        ".",
+        "",
+        "/etc/out",
+        "a//b",
+        "a/",
+        "a\0b",
+        &long,
     ];
     for path in bad {
         let node = Node::new(vec![volume("v", None, &[(path, 0o644, b"x")])]);

@@ -10,13 +10,28 @@ const DIR: &str = "/run/volumes";
 
 fn some_volumes() -> Vec<VolumeContent<'static>> {
     vec![
-        volume("config", None, &[("app.yaml", 0o644, b"long enough to be torn"), ("a/b", 0o400, b"nested")]),
-        volume("tls", Some(7), &[("tls.key", 0o640, b"another one to be torn")]),
+        volume(
+            "config",
+            None,
+            &[
+                ("app.yaml", 0o644, b"long enough to be torn"),
+                ("a/b", 0o400, b"nested"),
+            ],
+        ),
+        volume(
+            "tls",
+            Some(7),
+            &[("tls.key", 0o640, b"another one to be torn")],
+        ),
     ]
 }
 
 fn volumes(disk: &SimDisk) -> Volumes {
-    Volumes::new(Arc::new(disk.clone()), Given::new(some_volumes()), DIR.into())
+    Volumes::new(
+        Arc::new(disk.clone()),
+        Given::new(some_volumes()),
+        DIR.into(),
+    )
 }
 
 fn put(disk: &SimDisk, repair: bool) -> Result<Put, PutError> {
@@ -62,7 +77,10 @@ fn a_folder_under_its_uid_is_whole_whenever_the_power_is_cut_and_the_next_put_en
         for (how, found) in found(&disk) {
             let context = format!("cut {cut}, {how}");
             let there = is_there(&found, &context);
-            assert!(there || done.is_err(), "{context}: lost although it was done");
+            assert!(
+                there || done.is_err(),
+                "{context}: lost although it was done"
+            );
             put(&found, true).expect(&context);
             assert!(is_there(&found, &context), "{context}");
             assert!(is_tidy(&found), "{context}");

@@ -1,5 +1,7 @@
 //! The program as a service manager and an operator see it: unprivileged, in a scratch folder.
 
+mod secrets;
+
 use std::{
     io::Read,
     os::unix::net::{UnixDatagram, UnixStream},
@@ -30,14 +32,19 @@ impl Scratch {
     }
 
     /// Writes a configuration that has everything in the folder, and `more`.
-    #[expect(clippy::disallowed_methods, reason = "a test's own file")]
     fn configure(&self, more: &str) -> PathBuf {
+        self.configure_all(&format!("metricsAddress: \"\"\n{more}"))
+    }
+
+    /// The same, also with where metrics are.
+    #[expect(clippy::disallowed_methods, reason = "a test's own file")]
+    fn configure_all(&self, more: &str) -> PathBuf {
         let folder = self.folder.path().display();
         let text = format!(
             "apiVersion: seedpod.dev/v1alpha1\nkind: DaemonConfiguration\nnodeName: n1\n\
              staticPodPath: {folder}/manifests\nstateDirectory: {folder}/state\n\
-             kubeletRootDirectory: {folder}/kubelet\nsocketPath: {folder}/s\n\
-             metricsAddress: \"\"\n{more}"
+             volumesDirectory: {folder}/volumes\nkubeletRootDirectory: {folder}/kubelet\n\
+             socketPath: {folder}/s\n{more}"
         );
         let path = self.path("config.yaml");
         std::fs::write(&path, text).unwrap();
@@ -148,7 +155,7 @@ fn check_says_ok_or_what_is_wrong_and_where() {
     scratch.configure("listenAddress: \"\"\nstaticPodPth: /x\n");
     let (ok, _, error) = check();
     assert!(!ok);
-    for part in ["config.yaml", "staticPodPth", "line 10", "staticPodPath"] {
+    for part in ["config.yaml", "staticPodPth", "line 11", "staticPodPath"] {
         assert!(error.contains(part), "{part} is not in {error}");
     }
     assert!(!error.contains("panicked"), "{error}");
