@@ -4,4 +4,5 @@ pub mod dice;
 pub mod generate;
 pub mod manifest;
 pub mod references;
+#[cfg(feature = "server")]
 pub mod volumes;

@@ -52,6 +52,7 @@ fn generated_bundles() {
     }
 }
 
+#[cfg(feature = "server")]
 #[test]
 fn generated_volumes() {
     for seed in 0..300 {
