@@ -29,6 +29,12 @@ fn references() {
     run_all("references", seedpod_fuzz::references::run);
 }
 
+#[cfg(feature = "server")]
+#[test]
+fn volumes() {
+    run_all("volumes", seedpod_fuzz::volumes::run);
+}
+
 /// Bytes that look random and are the same each time.
 fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -46,7 +52,7 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 
 #[test]
 fn generated_bundles() {
-    for seed in 0..1000 {
+    for seed in 0..300 {
         println!("seed {seed}");
         seedpod_fuzz::references::run(&noise(seed, 700));
     }

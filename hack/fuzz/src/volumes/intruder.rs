@@ -104,27 +104,22 @@ pub(super) fn change(
     (0..dice.below(4))
         .map(|_| {
             let path = dice.pick(&paths);
-            let what = change_one(dice, volumes, &volumes.join(uid).join(path), path);
+            let what = change_one(dice, &volumes.join(uid), path);
             (path.to_string_lossy().into_owned(), what.to_owned())
         })
         .collect()
 }
 
 /// Fails where an earlier change has taken away what this one needs: then there is nothing to do.
-fn change_one(dice: &mut Dice<'_>, volumes: &Path, full: &Path, path: &Path) -> &'static str {
+fn change_one(dice: &mut Dice<'_>, own: &Path, path: &Path) -> &'static str {
+    let full = &own.join(path);
     // Through a link that was planted before, it would not be us who lead out.
-    if full
-        .parent()
-        .and_then(|parent| parent.canonicalize().ok())
-        .is_none_or(|parent| {
-            volumes
-                .canonicalize()
-                .is_ok_and(|volumes| !parent.starts_with(volumes))
-        })
-    {
+    let canonical = own.canonicalize().expect("a folder");
+    let parent = full.parent().and_then(|parent| parent.canonicalize().ok());
+    let is_top = path.as_os_str().is_empty();
+    if !is_top && parent.is_none_or(|parent| !parent.starts_with(canonical)) {
         return "nothing";
     }
-    let is_top = path.as_os_str().is_empty();
     let remove = || {
         if full.is_symlink() || !full.is_dir() {
             let _ = fs::remove_file(full);
@@ -149,7 +144,7 @@ fn change_one(dice: &mut Dice<'_>, volumes: &Path, full: &Path, path: &Path) -> 
         }
         2 if !is_top => {
             remove();
-            let _ = fs::hard_link(volumes.join("../outside/file"), full);
+            let _ = fs::hard_link(own.join("../../outside/file"), full);
             "another name of a file outside"
         }
         3 if !is_top => {

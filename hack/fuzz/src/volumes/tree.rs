@@ -124,6 +124,18 @@ impl Tree {
             .retain(|path, _| path == folder || !path.starts_with(folder));
     }
 
+    /// Whether all is as in `expected`, but for what a repair that was cut short may have left: that is no difference.
+    pub(super) fn is_like(&self, expected: &Self) -> bool {
+        let is_left = |path: &Path| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| name.starts_with(".seedpod-staged-"))
+        };
+        let mut tree = self.clone();
+        tree.0
+            .retain(|path, _| expected.0.contains_key(path) || !is_left(path));
+        tree == *expected
+    }
+
     pub(super) fn paths(&self) -> Vec<&Path> {
         self.0.keys().map(PathBuf::as_path).collect()
     }
