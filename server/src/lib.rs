@@ -7,6 +7,9 @@ mod daemon;
 mod error;
 mod events;
 mod fs;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod grpc;
 mod hardening;
 mod http;
