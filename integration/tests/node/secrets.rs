@@ -17,4 +17,5 @@ mod privacy;
 mod reboot;
 mod rotation;
 mod search;
+mod unsynced;
 mod update;

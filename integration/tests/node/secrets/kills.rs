@@ -20,6 +20,10 @@ use crate::scene::{Scene, committed, connect_lazy, run, socket_options, spawn};
 
 /// The kubelet tries a volume that was not there again after up to two minutes.
 const PATIENCE: Duration = Duration::from_secs(240);
+/// The latest instant of most kills, at first.
+const LATEST_KILL: Duration = Duration::from_millis(150);
+/// How long an injection and what follows it take: stopping the old pods, starting the new ones.
+const REPLACEMENT: Duration = Duration::from_millis(2500);
 /// Files of a volume: several, and of several pages.
 const FILES: [&str; 4] = ["a", "b", "c/d", "c/e"];
 const PADDING: usize = 20_000;
@@ -75,6 +79,7 @@ fn files_are_whole_and_none_is_left_over_whenever_everything_is_killed() {
     let once = connect_lazy(socket_options(&scene.daemon).retry(RetryPolicy::none()));
     let mut random = Random::new(seed);
     let mut met = Met::default();
+    let mut latest = LATEST_KILL;
     let mut rounds = [0, 0];
     let mut bundle = scene
         .inject("bundle", &documents(&scene, rounds))
@@ -92,8 +97,12 @@ fn files_are_whole_and_none_is_left_over_whenever_everything_is_killed() {
         let (client, sent) = (once.clone(), request.clone());
         let sent = spawn(async move { client.inject(&sent).await });
         // No wait for a condition: the instant is what is tried out. The longer ones meet the replacement of the pods.
-        let longest = [20, 60, 150, 400, 2500][usize::try_from(random.below(5)).unwrap()];
-        sleep(random.up_to(Duration::from_millis(longest)));
+        let longest = if random.below(5) == 0 {
+            REPLACEMENT
+        } else {
+            latest
+        };
+        sleep(random.up_to(longest));
         if random.below(4) == 0 {
             // Everything first, so that the kubelet meets what was there at that instant.
             node.kill_all().unwrap();
@@ -112,16 +121,21 @@ fn files_are_whole_and_none_is_left_over_whenever_everything_is_killed() {
         scene.daemon.start_again().unwrap();
         let answered = run(sent).unwrap().is_ok();
         bundle = scene.bundle("bundle").unwrap();
-        if bundle.revision == before.0.revision {
+        // To where kills meet all stages of an injection, however fast the machine is.
+        let factor = if bundle.revision == before.0.revision {
             assert!(!answered, "what was answered is lost");
             assert_eq!(committed(bundle.clone()), committed(before.0));
             met.undone += 1;
             rounds = before.1;
+            1.4
         } else if answered {
             met.answered += 1;
+            0.7
         } else {
             met.silent += 1;
-        }
+            1.0
+        };
+        latest = latest.mul_f64(factor).min(REPLACEMENT);
         settled(&scene, &bundle, rounds);
     }
     println!("{met:?}");
@@ -138,7 +152,12 @@ fn files_are_whole_and_none_is_left_over_whenever_everything_is_killed() {
     .expect("all pods come up");
     println!("all pods ran after {:?}", begun.elapsed());
     for (index, round) in rounds.iter().enumerate() {
-        scene.wait_for_line(&format!("pod-{index}"), &format!("{round:08}"));
+        let pod = scene.name(&format!("pod-{index}"));
+        let wanted = format!("{round:08}\n");
+        wait_until(PATIENCE, &format!("{pod} reads {round}"), || {
+            scene.node.container_log("default", &pod, "main") == Some(wanted.clone())
+        })
+        .unwrap_or_else(|error| panic!("{error}\n{}", told_by(&scene, &pod)));
     }
     scene.remove_and_wait("bundle");
     let volumes = scene.daemon.volumes_directory();
@@ -146,6 +165,27 @@ fn files_are_whole_and_none_is_left_over_whenever_everything_is_killed() {
     let gone = scene.bundle("bundle").unwrap_err();
     assert_eq!(gone.code(), Some(Code::NotFound));
     contents_are_those_of_the_kept_revisions(&scene);
+}
+
+/// What runs of a pod, and what all its containers have printed.
+fn told_by(scene: &Scene<'_>, pod: &str) -> String {
+    let full = format!("{pod}-{}", scene.node.name());
+    let mut told = String::new();
+    for it in scene.node.containers().into_iter().flatten() {
+        if it.pod == full {
+            told += &format!(
+                "{:?} {} {} {} {:?}\n",
+                it.kind, it.uid, it.id, it.status, it.annotations
+            );
+        }
+    }
+    for folder in names(&scene.node.pod_logs()) {
+        let main = scene.node.pod_logs().join(&folder).join("main");
+        for file in names(&main).iter().filter(|_| folder.contains(&full)) {
+            told += &format!("{folder}/{file}: {}\n", read(&main.join(file)));
+        }
+    }
+    told
 }
 
 /// The removed bundle's revisions are still kept, each with all that it refers to, and nothing besides.
