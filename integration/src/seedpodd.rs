@@ -1,5 +1,7 @@
 //! The daemon, run against a node.
 
+mod boot;
+
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -18,6 +20,9 @@ use crate::wait::wait_for;
 
 /// The name of the daemon's process in a node's record and of its log.
 pub(crate) const PROCESS: &str = "seedpodd";
+
+/// The name of the folder of volumes below a daemon's own.
+pub(crate) const VOLUMES: &str = "volumes";
 
 /// What a daemon is to be like.
 #[derive(Clone, Debug)]
@@ -108,6 +113,7 @@ impl<'node> Seedpodd<'node> {
             "nodeName": self.node.name(),
             "staticPodPath": self.node.manifests(),
             "stateDirectory": self.state_directory(),
+            "volumesDirectory": self.volumes_directory(),
             "containerRuntimeEndpoint": format!("unix://{}", self.node.containerd_socket().display()),
             "kubeletRootDirectory": self.node.kubelet_root(),
             "listenAddress": self.tls_address(),
@@ -187,73 +193,6 @@ impl<'node> Seedpodd<'node> {
             .launch_on_host(&self.name, "unshare".as_ref(), arguments)
     }
 
-    /// Lets the daemon see another boot from its next start on: a new boot id, and a boot clock that reads
-    /// `uptime` now. The real one goes on for everybody else.
-    ///
-    /// # Errors
-    /// Fails when a file can't be read or written.
-    pub fn play_reboot(&self, uptime: Duration) -> Result<()> {
-        let boot_id = read("/proc/sys/kernel/random/uuid".as_ref())?;
-        fs::write(self.boot_id_file(), boot_id).context("write a boot id")?;
-        let offset = i64::try_from(uptime.as_secs())? - real_uptime()?;
-        fs::write(self.boot_offset_file(), offset.to_string()).context("write a boot clock")
-    }
-
-    /// Ends what [`Seedpodd::play_reboot`] began, from the daemon's next start on.
-    ///
-    /// # Errors
-    /// Fails when a file can't be removed.
-    pub fn play_no_reboot(&self) -> Result<()> {
-        for file in [self.boot_id_file(), self.boot_offset_file()] {
-            if file.exists() {
-                fs::remove_file(&file).with_context(|| format!("remove {}", file.display()))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The boot id that the daemon sees from its next start on.
-    ///
-    /// # Errors
-    /// Fails when it can't be read.
-    pub fn boot_id(&self) -> Result<String> {
-        let file = self.boot_id_file();
-        let real = Path::new("/proc/sys/kernel/random/boot_id");
-        Ok(read(if file.exists() { &file } else { real })?
-            .trim()
-            .to_owned())
-    }
-
-    /// Runs a program in a mount namespace with another boot id and a time namespace with another boot clock.
-    /// Each step replaces the one before, so that the pid is the program's.
-    fn boot_arguments(&self) -> Result<Vec<String>> {
-        let script = r#"mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@""#;
-        let offset = read(&self.boot_offset_file())?;
-        let arguments = [
-            "--mount",
-            "--propagation",
-            "slave",
-            "--time",
-            "--boottime",
-            offset.trim(),
-            "--",
-            "sh",
-            "-c",
-            script,
-        ];
-        let mut arguments = arguments.map(str::to_owned).to_vec();
-        arguments.push(self.boot_id_file().display().to_string());
-        Ok(arguments)
-    }
-
-    fn boot_id_file(&self) -> PathBuf {
-        self.folder.join("played-boot-id")
-    }
-
-    fn boot_offset_file(&self) -> PathBuf {
-        self.folder.join("played-boot-offset")
-    }
-
     /// Lets the daemon run on when this value is dropped. It ends with its node at the latest.
     pub fn keep(mut self) {
         self.kept = true;
@@ -322,6 +261,12 @@ impl<'node> Seedpodd<'node> {
         self.folder.join("state")
     }
 
+    /// The `volumesDirectory`, unless the options say another. [`Node::cut_power`] empties it, as if it were in memory.
+    #[must_use]
+    pub fn volumes_directory(&self) -> PathBuf {
+        self.folder.join(VOLUMES)
+    }
+
     /// The operator's Unix socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
@@ -376,19 +321,6 @@ impl<'node> Seedpodd<'node> {
         self.authority
             .issue(&self.folder.join("pki"), name, request)
     }
-}
-
-fn read(file: &Path) -> Result<String> {
-    fs::read_to_string(file).with_context(|| format!("read {}", file.display()))
-}
-
-/// Whole seconds since the boot.
-fn real_uptime() -> Result<i64> {
-    let text = read("/proc/uptime".as_ref())?;
-    let seconds = text.split('.').next().unwrap_or_default();
-    seconds
-        .parse()
-        .with_context(|| format!("read the uptime {text:?}"))
 }
 
 impl Drop for Seedpodd<'_> {

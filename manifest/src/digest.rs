@@ -126,6 +126,17 @@ mod tests {
     }
 
     #[test]
+    fn a_digest_without_a_key_is_read_back_and_is_none_with_one() {
+        let digest = crate::Digest::of(b"value");
+        let text = digest.to_string();
+        assert_eq!(text.parse(), Ok(digest));
+        assert_eq!(text.parse::<KeyedDigest>(), Err(NoDigest));
+        assert_eq!(text.to_uppercase().parse::<crate::Digest>(), Err(NoDigest));
+        let keyed = DigestKey::new(Zeroizing::new([1; 32])).digest(b"value");
+        assert_eq!(keyed.to_string().parse::<crate::Digest>(), Err(NoDigest));
+    }
+
+    #[test]
     fn a_digest_is_read_back_and_nothing_else_is() {
         let digest = DigestKey::new(Zeroizing::new([1; 32])).digest(b"value");
         let text = digest.to_string();

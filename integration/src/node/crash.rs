@@ -9,6 +9,7 @@ use rustix::process::Signal;
 
 use super::{CONTAINERD, KUBELET, NAMESPACE, Node};
 use crate::process::ProcessRecord;
+use crate::seedpodd::VOLUMES;
 use crate::wait::wait_until;
 
 impl Node {
@@ -48,7 +49,7 @@ impl Node {
     }
 
     /// Ends everything at once, as a power cut does: all processes, also those in containers, and what is only
-    /// in memory, that is, mounts and the state of containerd and runc in `/run`.
+    /// in memory, that is, mounts, the state of containerd and runc in `/run`, and the volumes of each `seedpodd`.
     ///
     /// What the kernel has not yet written to the disk is not lost here. The boot stays the same one, too:
     /// [`crate::Seedpodd::play_reboot`] lets a daemon see another.
@@ -57,8 +58,13 @@ impl Node {
     /// Fails when something does not end.
     pub fn cut_power(&self) -> Result<()> {
         self.cgroup.destroy()?;
-        for volatile in ["state", "runc"] {
-            let folder = self.layout.containerd().join(volatile);
+        let daemons = fs::read_dir(self.layout.seedpodd());
+        let daemons = daemons.into_iter().flatten().flatten();
+        let volatile = ["state", "runc"]
+            .map(|name| self.layout.containerd().join(name))
+            .into_iter()
+            .chain(daemons.map(|daemon| daemon.path().join(VOLUMES)));
+        for folder in volatile {
             let what = format!("{} can be removed", folder.display());
             // The kernel takes a moment to let go of the mounts of a namespace that has just ended.
             wait_until(

@@ -27,6 +27,7 @@ mod refusals;
 mod restarts;
 mod rig;
 mod scene;
+mod secrets;
 mod smoke;
 mod state;
 mod status;

@@ -27,6 +27,9 @@ pub(crate) fn check<'s>(
     spec: &'s PodSpec,
 ) -> VolumeNames<'s> {
     let mut names = VolumeNames::new();
+    let init = spec.init_containers.iter().flatten();
+    let containers = spec.containers.iter().chain(init);
+    let containers = containers.map(|it| it.name.as_str()).collect();
     let list = path.key("volumes");
     for (index, volume) in spec.volumes.iter().flatten().enumerate() {
         let path = list.index(index);
@@ -35,7 +38,7 @@ pub(crate) fn check<'s>(
             let description = "another volume of the pod has this name: each needs its own";
             report.refuse(&path.key("name"), Reason::DuplicateName, description);
         }
-        check_source(report, &path, volume);
+        check_source(report, &path, volume, &containers);
     }
     names
 }
@@ -93,7 +96,12 @@ pub(crate) fn is_empty_dir(volume: &Volume) -> bool {
     volume.empty_dir.is_some() || sources(volume).is_empty()
 }
 
-fn check_source(report: &mut Report<'_>, path: &Path<'_>, volume: &Volume) {
+fn check_source(
+    report: &mut Report<'_>,
+    path: &Path<'_>,
+    volume: &Volume,
+    containers: &HashSet<&str>,
+) {
     match *sources(volume) {
         [] => {
             let description = "the volume names no source, and so it becomes an emptyDir: write emptyDir: {} if \
@@ -180,7 +188,7 @@ fn check_source(report: &mut Report<'_>, path: &Path<'_>, volume: &Volume) {
             );
         }
     }
-    sources::check(report, path, volume);
+    sources::check(report, path, volume, containers);
 }
 
 /// Checks where a container mounts its volumes.

@@ -74,15 +74,8 @@ impl<'o> Resolver<'_, 'o> {
     }
 
     fn resource(&mut self, path: &Path<'_>, field: &ResourceFieldSelector) -> Option<Content<'o>> {
-        let spec = self.context.spec;
         let name = field.container_name.as_deref().unwrap_or_default();
-        let init = spec.init_containers.iter().flatten();
-        let container = spec
-            .containers
-            .iter()
-            .chain(init)
-            .find(|it| it.name == name);
-        let Some(container) = container else {
+        let Some(container) = self.containers.get(name).copied() else {
             let fault = match name {
                 "" => Fault::Invalid,
                 name => Fault::NoContainer(name),

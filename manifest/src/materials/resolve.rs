@@ -1,8 +1,8 @@
 //! Finding what a pod refers to: once for the check, which tells all faults, and once for what is rendered.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::api::core::v1::{Container, PodSpec};
 use serde_json::Value;
 
 use super::{List, Materials};
@@ -72,6 +72,8 @@ pub(super) enum Found<'o> {
 
 pub(super) struct Resolver<'r, 'o> {
     pub(super) context: Context<'r, 'o>,
+    /// By their names; of those that share one, which is refused, the kubelet would find the first.
+    pub(super) containers: HashMap<&'r str, &'r Container>,
     tell: &'r mut dyn FnMut(&Path<'_>, Fault<'_>),
     size: u64,
     literals: usize,
@@ -84,8 +86,11 @@ pub(crate) fn resolve<'o>(
     tell: &mut dyn FnMut(&Path<'_>, Fault<'_>),
 ) -> Materials<'o> {
     let spec = context.spec;
+    let init = spec.init_containers.as_deref().unwrap_or_default();
+    let containers = spec.containers.iter().chain(init).rev();
     let mut resolver = Resolver {
         context,
+        containers: containers.map(|it| (it.name.as_str(), it)).collect(),
         tell,
         size: 0,
         literals: 0,
@@ -97,7 +102,6 @@ pub(crate) fn resolve<'o>(
         volumes: resolver.volumes(&path),
         ..Materials::default()
     };
-    let init = spec.init_containers.as_deref().unwrap_or_default();
     for (list, containers) in [(List::Init, init), (List::Main, &spec.containers)] {
         let list_path = path.key(list.field());
         for (index, container) in containers.iter().enumerate() {

@@ -214,6 +214,34 @@ impl File {
             }
         }
 
+        let encryption_key_file = secret_encryption.key_file.map(|path| path.0);
+        if let Some(file) = &encryption_key_file {
+            for (field, directory, why) in [
+                (
+                    "staticPodPath",
+                    &static_pod_path,
+                    "the kubelet takes every file there for a pod",
+                ),
+                (
+                    "stateDirectory",
+                    &state_directory,
+                    "keys do not belong beside what they encrypt",
+                ),
+                (
+                    "volumesDirectory",
+                    &volumes_directory,
+                    "everything there is Seedpod's own",
+                ),
+            ] {
+                if file.starts_with(directory) {
+                    return Err(format!(
+                        "secretEncryption.keyFile: must not be within {field}, since {why}; put it somewhere else, such as \
+                         /etc/seedpod/encryption-keys.yaml"
+                    ));
+                }
+            }
+        }
+
         let listen_address =
             listen_address.map_or_else(|| Some(([0, 0, 0, 0], 10290).into()), |address| address.0);
         let listen = match listen_address {
@@ -240,7 +268,7 @@ impl File {
             static_pod_path,
             state_directory,
             volumes_directory,
-            encryption_key_file: secret_encryption.key_file.map(|path| path.0),
+            encryption_key_file,
             container_runtime_endpoint: container_runtime_endpoint.and_then(|endpoint| endpoint.0),
             kubelet_root_directory: path_or(kubelet_root_directory, "/var/lib/kubelet"),
             listen,

@@ -62,6 +62,14 @@ fn a_key_that_is_empty_turns_its_endpoint_off() {
 }
 
 #[test]
+fn contents_are_encrypted_when_there_is_a_key_file() {
+    let text = format!("{MINIMAL}secretEncryption:\n  keyFile: /etc/seedpod/keys.yaml\n");
+    let configuration = Configuration::parse(&text).unwrap();
+    let expected = Some("/etc/seedpod/keys.yaml".into());
+    assert_eq!(configuration.encryption_key_file, expected);
+}
+
+#[test]
 fn the_node_is_named_after_the_host_in_lower_case() {
     let text = MINIMAL.replace("nodeName: n1\n", "");
     let name = Configuration::parse(&text).unwrap().node_name;
@@ -185,6 +193,26 @@ const REFUSED: &[(&str, &[&str])] = &[
     (
         "projection:\n  repairDrift: perhaps",
         &["projection.repairDrift: ", "line 6"],
+    ),
+    (
+        "secretEncryption:\n  keyFile: keys.yaml",
+        &["secretEncryption.keyFile: ", "absolute", "line 6"],
+    ),
+    (
+        "secretEncryption:\n  keyFile: /var/lib/seedpod/keys.yaml",
+        &[
+            "secretEncryption.keyFile: ",
+            "stateDirectory",
+            "/etc/seedpod/",
+        ],
+    ),
+    (
+        "secretEncryption:\n  keyFile: /etc/kubernetes/manifests/keys.yaml",
+        &["secretEncryption.keyFile: ", "staticPodPath"],
+    ),
+    (
+        "secretEncryption:\n  key: /etc/seedpod/keys.yaml",
+        &["secretEncryption", "keyFile", "line 6"],
     ),
     ("projection: 3", &["projection", "line 5"]),
     ("---\nkind: Other", &["document"]),

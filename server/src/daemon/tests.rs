@@ -277,6 +277,21 @@ fn a_check_reads_the_tls_files() {
 }
 
 #[test]
+fn a_check_reads_the_encryption_keys() {
+    use std::io::Write as _;
+    let scene = Scene::new();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let mut configuration = scene.configuration();
+    configuration.encryption_key_file = Some(file.path().to_owned());
+    let error = format!("{:#}", check(&configuration).unwrap_err());
+    assert!(error.contains("secretEncryption.keyFile: "), "{error}");
+    let keys = "apiVersion: seedpod.dev/v1alpha1\nkind: EncryptionKeys\nkeys:\n\
+                - name: one\n  secret: MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n";
+    file.write_all(keys.as_bytes()).unwrap();
+    check(&configuration).unwrap();
+}
+
+#[test]
 fn an_error_is_told_with_its_causes() {
     let error = anyhow::anyhow!("disk").context("store").context("start");
     assert_eq!(crate::error::chain(error.as_ref()), "start: store: disk");

@@ -36,7 +36,7 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) enum Command {
     Inject(
-        Inject,
+        Box<Inject>,
         Arc<str>,
         oneshot::Sender<Result<Injected, InjectError>>,
     ),
@@ -126,7 +126,7 @@ impl Actor {
         // A caller that went away gets no answer; what it asked for is done all the same.
         match command {
             Command::Inject(inject, client, answer) => {
-                drop(answer.send(self.inject(inject, &client)));
+                drop(answer.send(self.inject(*inject, &client)));
             }
             Command::Replay(request, answer) => drop(answer.send(self.replay(&request))),
             Command::RollBack(rollback, client, answer) => {

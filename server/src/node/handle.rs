@@ -73,7 +73,7 @@ impl NodeHandle {
     /// Once called, the injection is carried out also when the caller goes away.
     pub(crate) async fn inject(&self, inject: Inject) -> Result<Injected, InjectError> {
         let client = Arc::clone(&self.client);
-        self.ask(|answer| Command::Inject(inject, client, answer))
+        self.ask(|answer| Command::Inject(Box::new(inject), client, answer))
             .await
     }
 

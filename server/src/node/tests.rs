@@ -106,7 +106,9 @@ fn not_played(operation: &'static str) -> RuntimeError {
     }
 }
 
+mod objects;
 mod trials;
+mod volumes;
 
 struct Harness {
     folder: tempfile::TempDir,

@@ -78,6 +78,7 @@ struct Answer {
 }
 
 impl<R: Runtime> Task<R> {
+    #[expect(clippy::too_many_arguments, reason = "each is another thing")]
     pub(super) fn new(
         settings: Settings,
         wave_timeout: Duration,

@@ -56,7 +56,12 @@ impl Store {
         }
         self.put(&record.bundle, &given)?;
         drop(given);
-        let bytes = record.encode();
+        let bytes = record
+            .encode(self.contents.keys())
+            .ok_or_else(|| CommitError::Write {
+                path: dir.join(&file),
+                source: io::Error::other("the encryption failed"),
+            })?;
         self.write(&dir, &file, bytes.as_bytes(), Overwrites::Nothing)?;
 
         let history = self.bundles.entry(name.clone()).or_default();
@@ -104,7 +109,13 @@ impl Store {
         {
             return Ok(Some(Arc::clone(&active.bundle)));
         }
-        let read = open::revision(&*self.fs, &self.bundles_dir, name, revision);
+        let read = open::revision(
+            &*self.fs,
+            &self.bundles_dir,
+            name,
+            revision,
+            self.contents.keys(),
+        );
         let record = read.map_err(|error| CommitError::Write {
             path: self.bundles_dir.join(name.as_str()),
             source: io::Error::other(error),

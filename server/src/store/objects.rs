@@ -66,6 +66,11 @@ struct Opened {
 }
 
 impl Contents {
+    /// What else is to be encrypted with.
+    pub(super) fn keys(&self) -> &EncryptionKeys {
+        &self.keys
+    }
+
     /// The key of the digests of what is secret.
     pub(super) fn digest_key(&self) -> &DigestKey {
         &self.digest_key

@@ -1,17 +1,20 @@
 //! Reading the state directory.
 
+mod error;
+
 use std::{
     collections::{BTreeMap, HashMap},
     io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
-use seedpod_manifest::{BundleName, KeyedDigest, ObjectKey};
+use seedpod_manifest::{BundleName, KeyedDigest};
 
+pub(crate) use self::error::OpenError;
 use super::{
-    EncryptionKeys, HISTORY, History, Kept, Lock, LockError, Store, StoreId,
-    objects::{ContentError, Contents, Need},
+    EncryptionKeys, HISTORY, History, Kept, Lock, Store, StoreId,
+    objects::{Contents, Need},
     prune::Garbage,
     record::{self, FORMAT, FormatError, RequestRecord, RevisionRecord, Sidecar, StoreFile},
 };
@@ -19,73 +22,6 @@ use crate::fs::{self, FileSystem};
 
 /// No state file is larger: a bundle is 4 MiB by default, and rendering and escaping make it less than four times so.
 const MAX_FILE: u64 = 256 << 20;
-
-/// Why the state directory cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum OpenError {
-    #[error(transparent)]
-    Lock(#[from] LockError),
-    #[error("cannot read or write {}", path.display())]
-    Io {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error(
-        "{} is corrupt. Nothing was changed, and running pods go on. To go back to the bundle's last revision that is \
-         whole, move this file out of the state directory and start again; or restore it from a backup",
-        path.display()
-    )]
-    Corrupt {
-        path: PathBuf,
-        #[source]
-        source: FormatError,
-    },
-    #[error(
-        "{} does not belong into the state directory. Nothing was changed. Move it away and start again",
-        path.display()
-    )]
-    Stray { path: PathBuf },
-    #[error(
-        "{} is missing, but there are bundles beside it. Nothing was changed. Restore the whole state directory from \
-         a backup, or set an empty stateDirectory to begin anew",
-        path.display()
-    )]
-    NoStoreFile { path: PathBuf },
-    /// A message of the cause says what to do.
-    #[error("cannot use {}, the key of all digests. Nothing was changed", path.display())]
-    DigestKey {
-        path: PathBuf,
-        #[source]
-        source: ContentError,
-    },
-    #[error(
-        "{} is missing, but there are Secrets or ConfigMaps. Nothing was changed. Restore the whole state directory from \
-         a backup",
-        path.display()
-    )]
-    NoDigestKey { path: PathBuf },
-    #[error("cannot use the content of {object} in {}", path.display())]
-    Content {
-        object: ObjectKey,
-        path: PathBuf,
-        #[source]
-        source: ContentError,
-    },
-    #[error(
-        "revision {revision} of bundle {bundle} is not whole. Nothing was changed, and running pods go on. Mend what is \
-         said here, or restore it from a backup; to do without this revision, move {} out of the state directory and \
-         start again",
-        file.display()
-    )]
-    Incomplete {
-        bundle: BundleName,
-        revision: u64,
-        file: PathBuf,
-        #[source]
-        source: Box<OpenError>,
-    },
-}
 
 impl Store {
     /// Locks and reads a state directory on the real disk, and makes one where there is none.
@@ -121,15 +57,15 @@ impl Store {
         let bundles_dir = dir.join("bundles");
         let id = store_id(&*fs, dir, &bundles_dir)?;
         let mut bundles = BTreeMap::new();
-        let mut requests = HashMap::new();
-        let mut needed = BTreeMap::new();
+        let keys = keys.unwrap_or_default();
+        let mut found = Found::default();
         tidy(&*fs, &bundles_dir)?;
         for entry in list(&*fs, &bundles_dir)? {
             let path = bundles_dir.join(&entry);
             let name: BundleName = entry
                 .parse()
                 .map_err(|_| OpenError::Stray { path: path.clone() })?;
-            let history = history(&*fs, &bundles_dir, &name, &mut requests, &mut needed)?;
+            let history = history(&*fs, &bundles_dir, &name, &keys, &mut found)?;
             if history.kept.is_empty() {
                 // The power went between making the folder and the first revision.
                 let _ = fs.remove_dir(&path);
@@ -137,15 +73,17 @@ impl Store {
             }
             bundles.insert(name, history);
         }
-        let keys = keys.unwrap_or_default();
-        let contents = Contents::open(Arc::clone(&fs), dir, keys, &needed)?;
+        let contents = Contents::open(Arc::clone(&fs), dir, keys, &found.needed)?;
+        for (name, revision) in &found.outdated {
+            encrypt_anew(&*fs, &bundles_dir, name, *revision, contents.keys())?;
+        }
         Ok(Self {
             fs,
             bundles_dir,
             contents: Arc::new(contents),
             garbage: Garbage::default(),
             id,
-            requests,
+            requests: found.requests,
             grown: bundles.keys().cloned().collect(),
             bundles,
             history: HISTORY,
@@ -215,13 +153,49 @@ pub(super) fn tidy(fs: &dyn FileSystem, dir: &Path) -> Result<(), OpenError> {
         })
 }
 
+/// What the kept revisions of all bundles say together.
+#[derive(Default)]
+struct Found {
+    /// Where each request is written down.
+    requests: HashMap<String, (BundleName, u64)>,
+    /// The contents of objects.
+    needed: BTreeMap<KeyedDigest, Need>,
+    /// Revisions whose files have to be encrypted anew.
+    outdated: Vec<(BundleName, u64)>,
+}
+
+/// Writes a revision anew with what the first key encrypts. It says the same as before, so that a power cut may leave the
+/// one or the other.
+fn encrypt_anew(
+    fs: &dyn FileSystem,
+    bundles: &Path,
+    name: &BundleName,
+    number: u64,
+    keys: &EncryptionKeys,
+) -> Result<(), OpenError> {
+    let record = revision(fs, bundles, name, number, keys)?;
+    let dir = bundles.join(name.as_str());
+    let file = record::file_name(number);
+    let write = || {
+        let text = record.encode(keys);
+        let text = text.ok_or_else(|| io::Error::other("the encryption failed"))?;
+        fs::stage(fs, &dir, &file, text.as_bytes(), 0o600)?;
+        fs::unveil(fs, &dir, &file)?;
+        fs.sync_dir(&dir)
+    };
+    write().map_err(|source| OpenError::Io {
+        path: dir.join(&file),
+        source,
+    })
+}
+
 /// Reads all kept revisions of a bundle; each must be whole.
 fn history(
     fs: &dyn FileSystem,
     bundles: &Path,
     name: &BundleName,
-    requests: &mut HashMap<String, (BundleName, u64)>,
-    needed: &mut BTreeMap<KeyedDigest, Need>,
+    keys: &EncryptionKeys,
+    found: &mut Found,
 ) -> Result<History, OpenError> {
     let dir = bundles.join(name.as_str());
     tidy(fs, &dir)?;
@@ -231,7 +205,7 @@ fn history(
         match record::parse_file_name(&entry) {
             Some((number, Some(sidecar))) => sidecars.push((number, sidecar)),
             Some((number, None)) => {
-                let record = revision(fs, bundles, name, number)?;
+                let record = revision(fs, bundles, name, number, keys)?;
                 let ids: Vec<String> = record.request.iter().map(|r| r.id.clone()).collect();
                 for object in &record.bundle.objects {
                     // The newest one that needs it is named when it is not whole.
@@ -240,7 +214,10 @@ fn history(
                         bundle: name.clone(),
                         revision: number,
                     };
-                    needed.insert(object.summary.digest, need);
+                    found.needed.insert(object.summary.digest, need);
+                }
+                if record.is_outdated {
+                    found.outdated.push((name.clone(), number));
                 }
                 history.kept.push(Kept {
                     ids,
@@ -285,11 +262,13 @@ fn history(
             .is_some_and(|active| active.trial.is_some())
         && let Some(fallback) = super::fallback(earlier)
     {
-        history.fallback = Some(revision(fs, bundles, name, fallback)?.bundle);
+        history.fallback = Some(revision(fs, bundles, name, fallback, keys)?.bundle);
     }
     for kept in &history.kept {
         let ids = kept.ids.iter();
-        requests.extend(ids.map(|id| (id.clone(), (name.clone(), kept.revision))));
+        found
+            .requests
+            .extend(ids.map(|id| (id.clone(), (name.clone(), kept.revision))));
     }
     Ok(history)
 }
@@ -300,13 +279,19 @@ pub(super) fn revision(
     bundles: &Path,
     name: &BundleName,
     revision: u64,
+    keys: &EncryptionKeys,
 ) -> Result<RevisionRecord, OpenError> {
     let path = bundles
         .join(name.as_str())
         .join(record::file_name(revision));
     match fs.read(&path, MAX_FILE) {
-        Ok(bytes) => RevisionRecord::decode(name, revision, &bytes)
-            .map_err(|source| OpenError::Corrupt { path, source }),
+        Ok(bytes) => RevisionRecord::decode(name, revision, &bytes, keys).map_err(|source| {
+            match source {
+                // Of a file that is whole, perhaps.
+                FormatError::Sealed { .. } => OpenError::Sealed { path, source },
+                _ => OpenError::Corrupt { path, source },
+            }
+        }),
         Err(source) => Err(OpenError::Io { path, source }),
     }
 }

@@ -93,7 +93,7 @@ impl Reader {
                 .map_err(|source| OpenError::Content {
                     object: summary.key.clone(),
                     path: self.contents.path(&summary.digest),
-                    source,
+                    source: Box::new(source),
                 })
         };
         of.into_iter().map(read).collect()
@@ -105,7 +105,8 @@ impl Reader {
         name: &BundleName,
         revision: u64,
     ) -> Result<Option<Past>, OpenError> {
-        match open::revision(&*self.fs, &self.bundles_dir, name, revision) {
+        let keys = self.contents.keys();
+        match open::revision(&*self.fs, &self.bundles_dir, name, revision, keys) {
             Ok(record) => Ok(Some(Past {
                 bundle: record.bundle,
                 removed: record.removed,

@@ -4,6 +4,7 @@
 //! the digest of the rest, and the revision itself.
 
 mod marks;
+mod pods;
 mod requests;
 
 use std::{
@@ -12,12 +13,11 @@ use std::{
 };
 
 use jiff::Timestamp;
-use seedpod_manifest::{
-    BundleName, Digest, DigestKey, ObjectKey, ObjectSummary, Objects, Pod, PodKey,
-};
+use seedpod_manifest::{BundleName, Digest, DigestKey, ObjectKey, ObjectSummary, Objects, PodKey};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Came, Draft, Origin, StoreId};
+use self::pods::PodFile;
+use super::{Came, Draft, EncryptionKeys, Origin, StoreId, objects::ContentError};
 use crate::node::{
     Bundle, BundleObject, BundlePod, Change, ChangeKind, ObjectChange, StoredWarning, Trial,
 };
@@ -100,6 +100,8 @@ pub(super) struct StoreFile {
 /// A revision in memory.
 #[derive(Debug)]
 pub(super) struct RevisionRecord {
+    /// Whether something in its file is encrypted with another key than the first one, or not and should be.
+    pub(super) is_outdated: bool,
     pub(super) bundle: Arc<Bundle>,
     pub(super) removed: bool,
     pub(super) request: Option<RequestRecord>,
@@ -125,6 +127,7 @@ impl RevisionRecord {
             trial,
         } = draft;
         let record = Self {
+            is_outdated: false,
             bundle: Arc::new(bundle),
             removed,
             request: request.map(|request| RequestRecord::new(&request, key)),
@@ -203,22 +206,6 @@ struct ChangeFile {
     kind: ChangeKind,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PodFile {
-    namespace: String,
-    name: String,
-    uid: String,
-    digest: String,
-    revision: u64,
-    file: String,
-    rendered: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    source: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    volumes: Option<PathBuf>,
-}
-
 /// An object of a bundle, whose content is in a file of its own.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -256,6 +243,12 @@ pub(crate) enum FormatError {
     Body(#[source] serde_json::Error),
     #[error("it holds revision {revision} of bundle {bundle:?}, which is not what its name says")]
     Misplaced { bundle: String, revision: u64 },
+    #[error("the file of pod {pod} in it cannot be read")]
+    Sealed {
+        pod: PodKey,
+        #[source]
+        source: Box<ContentError>,
+    },
 }
 
 fn encode<T: Serialize>(kind: &str, body: &T) -> String {
@@ -294,19 +287,10 @@ fn decode<T: DeserializeOwned>(kind: &'static str, bytes: &[u8]) -> Result<T, Fo
 }
 
 impl RevisionRecord {
-    pub(super) fn encode(&self) -> String {
+    /// `None` when the encryption fails.
+    pub(super) fn encode(&self, keys: &EncryptionKeys) -> Option<String> {
         let bundle = &*self.bundle;
-        let pod = |pod: &BundlePod| PodFile {
-            namespace: pod.key.namespace.clone(),
-            name: pod.key.name.clone(),
-            uid: pod.uid.clone(),
-            digest: pod.digest.clone(),
-            revision: pod.revision,
-            file: pod.file.clone(),
-            rendered: pod.rendered.to_string(),
-            source: pod.source.as_deref().map(str::to_owned),
-            volumes: pod.volumes.as_deref().map(Path::to_owned),
-        };
+        let pod = |pod| PodFile::of(pod, bundle, keys);
         let object = |object: &BundleObject| ObjectFile {
             summary: object.summary.clone(),
             revision: object.revision,
@@ -330,7 +314,7 @@ impl RevisionRecord {
             request: self.request.clone(),
             changes: self.changes.iter().map(change).collect(),
             warnings: self.warnings.clone(),
-            pods: bundle.pods.iter().map(pod).collect(),
+            pods: bundle.pods.iter().map(pod).collect::<Option<_>>()?,
             objects: bundle.objects.iter().map(object).collect(),
             object_changes: self.object_changes.iter().map(object_change).collect(),
             origin: Some(self.came.origin),
@@ -338,13 +322,14 @@ impl RevisionRecord {
             reason: self.came.reason.clone(),
             trial: self.trial.clone(),
         };
-        encode(REVISION_KIND, &file)
+        Some(encode(REVISION_KIND, &file))
     }
 
     pub(super) fn decode(
         name: &BundleName,
         revision: u64,
         bytes: &[u8],
+        keys: &EncryptionKeys,
     ) -> Result<Self, FormatError> {
         let file: RevisionFile = decode(REVISION_KIND, bytes)?;
         if file.bundle != name.as_str() || file.revision != revision {
@@ -353,22 +338,12 @@ impl RevisionRecord {
                 revision: file.revision,
             });
         }
-        let key = |namespace, name| PodKey { namespace, name };
-        let pods = file.pods.into_iter().map(|pod| {
-            let (host_ports, wave) = demands(&pod);
-            BundlePod {
-                host_ports,
-                wave,
-                key: key(pod.namespace, pod.name),
-                uid: pod.uid,
-                digest: pod.digest,
-                revision: pod.revision,
-                file: pod.file,
-                rendered: pod.rendered.into(),
-                source: pod.source.map(Into::into),
-                volumes: pod.volumes.map(Into::into),
-            }
-        });
+        let mut is_outdated = false;
+        let mut pods = Vec::with_capacity(file.pods.len());
+        for pod in file.pods {
+            is_outdated |= pod.is_outdated(keys);
+            pods.push(pod.into_pod(name, revision, keys)?);
+        }
         let object = |object: ObjectFile| BundleObject {
             summary: object.summary,
             revision: object.revision,
@@ -384,15 +359,19 @@ impl RevisionRecord {
             digest: file.digest,
             create_time: file.create_time,
             update_time: file.update_time,
-            pods: pods.collect(),
+            pods,
             objects: file.objects.into_iter().map(object).collect(),
         };
         let change = |change: ChangeFile| Change {
-            pod: key(change.namespace, change.name),
+            pod: PodKey {
+                namespace: change.namespace,
+                name: change.name,
+            },
             kind: change.kind,
             diff: String::new(),
         };
         Ok(Self {
+            is_outdated,
             bundle: Arc::new(bundle),
             removed: file.removed,
             request: file.request,
@@ -411,14 +390,4 @@ impl RevisionRecord {
             trial: file.trial,
         })
     }
-}
-
-/// The host's ports that a pod takes, and its wave.
-fn demands(pod: &PodFile) -> (Vec<seedpod_manifest::HostPort>, u32) {
-    let pod = match &pod.source {
-        Some(source) => Pod::from_source(source),
-        None => seedpod_manifest::unrender(&pod.rendered),
-    };
-    pod.map(|pod| (pod.host_ports().to_vec(), pod.wave()))
-        .unwrap_or_default()
 }

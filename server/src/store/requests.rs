@@ -44,6 +44,7 @@ impl Store {
                 &self.bundles_dir,
                 name,
                 *revision,
+                self.contents.keys(),
             )?),
         };
         if let Some(request) = record.request.as_ref().filter(|request| request.id == id) {

@@ -29,7 +29,7 @@ pub(crate) enum ContentsError {
     #[error("what is kept of the pod is damaged; inject the bundle anew")]
     Damaged,
     #[error("its Secrets and ConfigMaps cannot be read from the state directory")]
-    Store(#[source] OpenError),
+    Store(#[source] Box<OpenError>),
     #[error("a Secret or ConfigMap that it takes from is not kept; inject the bundle anew")]
     Unsatisfied(#[source] Unsatisfied),
 }
@@ -52,7 +52,8 @@ impl Contents for Committed {
         let references = injected.references();
         let objects = bundle.objects.iter();
         let objects = objects.filter(|object| references.contains(&object.summary.key));
-        let objects = self.kept.objects(objects).map_err(ContentsError::Store)?;
+        let objects = self.kept.objects(objects);
+        let objects = objects.map_err(|error| ContentsError::Store(Box::new(error)))?;
         let materials =
             Materials::of(&injected, &objects, &self.node).map_err(ContentsError::Unsatisfied)?;
         using(&materials.volumes(&pod.uid));

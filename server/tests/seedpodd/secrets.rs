@@ -5,7 +5,7 @@ use std::{
     fs::File,
     io::{ErrorKind, Read as _, Write as _},
     net::TcpStream,
-    os::unix::fs::FileExt as _,
+    os::unix::fs::{FileExt as _, PermissionsExt as _},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -116,10 +116,22 @@ fn count(process: &Child, needles: &[String]) -> Option<Vec<usize>> {
     Some(counts)
 }
 
-/// Begins the daemon, with its log in a file and at its most talkative.
+/// Begins the daemon, with its log in a file and at its most talkative. What it keeps is encrypted.
+#[expect(clippy::disallowed_methods, reason = "a test's own file")]
 fn begin(scratch: &Scratch) -> Running {
-    let more = "listenAddress: \"\"\nmetricsAddress: 127.0.0.1:0\nlog: {level: trace}\n";
-    let config = scratch.configure_all(more);
+    let keys = scratch.path("keys");
+    let text = format!(
+        "apiVersion: seedpod.dev/v1alpha1\nkind: EncryptionKeys\nkeys:\n- name: one\n  secret: {}\n",
+        STANDARD.encode([7; 32])
+    );
+    std::fs::write(&keys, text).unwrap();
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(&keys, private).unwrap();
+    let config = scratch.configure_all(&format!(
+        "listenAddress: \"\"\nmetricsAddress: 127.0.0.1:0\nlog: {{level: trace}}\n\
+         secretEncryption: {{keyFile: {}}}\n",
+        keys.display()
+    ));
     let manager = Manager::listen(&scratch.path("notify"));
     let daemon = Running(
         seedpodd()
@@ -132,6 +144,25 @@ fn begin(scratch: &Scratch) -> Running {
     );
     manager.hear("READY=1");
     daemon
+}
+
+/// The contents of all files below a folder, and how many these are.
+fn files(folder: &Path) -> (usize, String) {
+    let (mut count, mut texts) = (0, String::new());
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            let (more, text) = files(&entry.path());
+            count += more;
+            texts.push_str(&text);
+        } else {
+            count += 1;
+            texts.push_str(&String::from_utf8_lossy(
+                &std::fs::read(entry.path()).unwrap(),
+            ));
+        }
+    }
+    (count, texts)
 }
 
 fn log(scratch: &Scratch) -> String {
@@ -169,8 +200,24 @@ async fn what_a_secret_holds_leaves_the_daemon_s_memory() {
     let (public, values) = (marker("public"), [Value::new(), Value::new()]);
     let mut client = connect(scratch.path("s")).await;
     let manifest = manifest(&public, values.each_ref());
-    client.inject_pods(request(manifest)).await.unwrap();
-    // What comes after it does not have the buffers that it had.
+    let injected = client.inject_pods(request(manifest)).await.unwrap();
+    let uid = &injected.get_ref().bundle.as_ref().unwrap().pods[0].uid;
+    // Read from the disk again for this.
+    let file = scratch.path("volumes").join(uid).join("tls/two");
+    let deadline = Instant::now() + PATIENCE;
+    while !file.exists() {
+        assert!(Instant::now() < deadline, "the pod's volume is not there");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(std::fs::read_to_string(file).unwrap(), values[1].0);
+    // Nor does what is shown stay.
+    let show = GetRevisionRequest {
+        name: "app".to_owned(),
+        revision: 1,
+        show_secrets: true,
+    };
+    let shown = client.get_revision(show).await.unwrap().into_inner();
+    assert!(shown.object_manifests[0].contains(&values[0].base64()));
     drop(client);
 
     let mut needles = vec![public];
@@ -269,9 +316,14 @@ async fn what_a_secret_holds_is_told_by_nothing() {
     drop(client);
     assert!(daemon.ended().success());
     told.push(log(&scratch));
+    // Each content, two revisions, events and more.
+    let (count, kept) = files(&scratch.path("state"));
+    assert!(count > 5 && kept.contains(&public), "{count}");
+    told.push(kept);
+    told.push(files(&scratch.path("manifests")).1);
     for value in &values {
-        for text in &told {
-            value.assert_not_in(text, text);
+        for (n, text) in told.iter().enumerate() {
+            value.assert_not_in(&format!("text {n}"), text);
         }
     }
 }

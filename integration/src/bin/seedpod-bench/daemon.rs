@@ -38,9 +38,21 @@ impl<'a> Daemon<'a> {
     /// A daemon that works with files only, on a directory that no kubelet reads. Nothing runs, so there is nothing to
     /// nudge: the disk belongs to what is measured.
     pub(crate) fn without_node(program: &'a Path, folder: &Path) -> Result<Self> {
+        Self::without_node_but(program, folder, &json!({}))
+    }
+
+    /// The same with other keys in its configuration.
+    pub(crate) fn without_node_but(
+        program: &'a Path,
+        folder: &Path,
+        changes: &serde_json::Value,
+    ) -> Result<Self> {
         let manifests = folder.join("manifests");
-        let changes = json!({"projection": {"nudgeFor": "0s"}});
-        Self::prepare(program, folder, manifests, "bench", &changes)
+        let mut all = json!({"projection": {"nudgeFor": "0s"}});
+        if let (Some(all), Some(changes)) = (all.as_object_mut(), changes.as_object()) {
+            all.extend(changes.clone());
+        }
+        Self::prepare(program, folder, manifests, "bench", &all)
     }
 
     /// A daemon for a real node, with its container runtime.
@@ -73,6 +85,7 @@ impl<'a> Daemon<'a> {
             "nodeName": node,
             "staticPodPath": manifests,
             "stateDirectory": folder.join("state"),
+            "volumesDirectory": folder.join("volumes"),
             "listenAddress": "127.0.0.1:0",
             "metricsAddress": "127.0.0.1:0",
             "socketPath": folder.join("s"),
@@ -280,6 +293,11 @@ impl<'a> Daemon<'a> {
     /// The file in the static pod directory.
     pub(crate) fn manifest(&self, file: &str) -> PathBuf {
         self.manifests.join(file)
+    }
+
+    /// Where the contents of Secrets and ConfigMaps are.
+    pub(crate) fn objects(&self) -> PathBuf {
+        self.folder.join("state/objects")
     }
 
     /// The file that a commit of this revision made durable.

@@ -7,6 +7,7 @@ mod durable;
 mod first_line;
 mod memory;
 mod replace;
+mod secrets;
 mod start;
 mod status;
 mod warm;
@@ -22,6 +23,8 @@ use crate::report::Row;
 pub(crate) enum Measurement {
     /// A durable injection of seven pods, against the bare system calls
     Durable,
+    /// The same with 20 Secret files, against the bare system calls
+    Secrets,
     /// From the call to the container's first line, against mv
     FirstLine,
     /// The same with the daemon's start, against the start of etcd and kube-apiserver
@@ -42,8 +45,9 @@ pub(crate) enum Measurement {
 
 impl Measurement {
     /// The order in which they are taken: those first that a running API server or many pods would disturb.
-    pub(crate) const ORDER: [Self; 9] = [
+    pub(crate) const ORDER: [Self; 10] = [
         Self::Durable,
+        Self::Secrets,
         Self::FirstLine,
         Self::Replace,
         Self::Status,
@@ -63,6 +67,7 @@ impl Measurement {
             Self::Memory => memory::measure(bench),
             Self::Start => start::measure(bench),
             Self::Status => status::measure(bench),
+            Self::Secrets => return secrets::measure(bench),
             Self::Replace => return replace::measure(bench),
             Self::ControlPlane => return control_plane::measure(bench),
         };

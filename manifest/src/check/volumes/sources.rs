@@ -17,7 +17,12 @@ use crate::{
 
 const MAX_MODE: i64 = 0o777;
 
-pub(super) fn check(report: &mut Report<'_>, path: &Path<'_>, volume: &Volume) {
+pub(super) fn check(
+    report: &mut Report<'_>,
+    path: &Path<'_>,
+    volume: &Volume,
+    containers: &HashSet<&str>,
+) {
     if let Some(secret) = &volume.secret {
         let path = path.key("secret");
         let name = secret.secret_name.as_deref();
@@ -47,7 +52,8 @@ pub(super) fn check(report: &mut Report<'_>, path: &Path<'_>, volume: &Volume) {
             0,
             MAX_MODE,
         );
-        check_files(report, &path.key("items"), downward.items.as_deref());
+        let items = downward.items.as_deref();
+        check_files(report, &path.key("items"), items, Some(containers));
     }
     if let Some(projected) = &volume.projected {
         let path = path.key("projected");
@@ -56,8 +62,10 @@ pub(super) fn check(report: &mut Report<'_>, path: &Path<'_>, volume: &Volume) {
         check_defaults(report, &path, projected.default_mode, user);
         let list = path.key("sources");
         let mut paths = HashSet::new();
+        // Of the others it is found when they are resolved.
+        let containers = Some(containers).filter(|_| !is_materialised(volume));
         for (index, source) in projected.sources.iter().flatten().enumerate() {
-            check_projection(report, &list.index(index), source, &mut paths);
+            check_projection(report, &list.index(index), source, &mut paths, containers);
         }
     }
 }
@@ -104,6 +112,7 @@ fn check_projection(
     path: &Path<'_>,
     source: &VolumeProjection,
     paths: &mut HashSet<String>,
+    containers: Option<&HashSet<&str>>,
 ) {
     let kinds = [
         ("secret", source.secret.is_some()),
@@ -150,7 +159,7 @@ fn check_projection(
     if let Some(downward) = &source.downward_api {
         let path = path.key("downwardAPI");
         let items = downward.items.as_deref();
-        check_files(report, &path.key("items"), items);
+        check_files(report, &path.key("items"), items, containers);
         let files = items.unwrap_or_default().iter().map(|item| &item.path);
         check_repeated(report, &path.key("items"), files, paths);
     }
@@ -174,7 +183,14 @@ fn check_repeated<'f>(
     }
 }
 
-fn check_files(report: &mut Report<'_>, list: &Path<'_>, files: Option<&[DownwardAPIVolumeFile]>) {
+/// Checks what the downward API gives; with the containers' names also that these are there, without which the kubelet
+/// does not start the pod.
+fn check_files(
+    report: &mut Report<'_>,
+    list: &Path<'_>,
+    files: Option<&[DownwardAPIVolumeFile]>,
+    containers: Option<&HashSet<&str>>,
+) {
     for (index, file) in files.unwrap_or_default().iter().enumerate() {
         let path = list.index(index);
         check_path(report, &path.key("path"), &file.path);
@@ -198,7 +214,17 @@ fn check_files(report: &mut Report<'_>, list: &Path<'_>, files: Option<&[Downwar
             }
             (Some(field), None) => check_field(report, &path.key("fieldRef"), field, &FILE_FIELDS),
             (None, Some(field)) => {
-                check_resource_field(report, &path.key("resourceFieldRef"), field, true);
+                let path = path.key("resourceFieldRef");
+                check_resource_field(report, &path, field, true);
+                let name = field.container_name.as_deref().unwrap_or_default();
+                if !name.is_empty() && containers.is_some_and(|names| !names.contains(name)) {
+                    let description = "the pod has no container of this name";
+                    report.refuse(
+                        &path.key("containerName"),
+                        Reason::InvalidValue,
+                        description,
+                    );
+                }
             }
         }
     }

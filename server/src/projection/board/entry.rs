@@ -46,7 +46,8 @@ impl Demand {
         }
     }
 
-    /// The content of an earlier revision, from its file. `None` when somebody has edited that.
+    /// The content of an earlier revision, from its file. `None` when somebody has edited that, and for a pod that takes
+    /// something from Secrets or ConfigMaps: it would take these to tell.
     fn of_file(owned: &Owned, content: &[u8]) -> Option<Self> {
         let rendered = seedpod_manifest::as_rendered(content)?;
         let pod = seedpod_manifest::unrender(&rendered)?;
@@ -100,7 +101,8 @@ pub(in crate::projection) enum Stop {
 }
 
 impl Leaving {
-    /// Of a file of ours that somebody has edited: what can still be read from it.
+    /// Of a file of ours that somebody has edited, or of which that can't be told, since its pod takes something from
+    /// Secrets or ConfigMaps: what can be read from it.
     fn edited(owned: Owned, content: &[u8]) -> Self {
         let host_ports = seedpod_manifest::read_foreign(content).map(|pod| pod.host_ports);
         let text = String::from_utf8_lossy(content);
@@ -109,7 +111,7 @@ impl Leaving {
             key: owned.key,
             uid: owned.uid,
             revision: owned.revision,
-            wave: 0,
+            wave: wave_of(&text),
             host_ports: host_ports.unwrap_or_default(),
             grace: seedpod_manifest::grace_period(&text),
             gone: None,
@@ -141,6 +143,13 @@ impl From<Demand> for Leaving {
             stop: Stop::Not,
         }
     }
+}
+
+/// The wave in the annotation of a file; 0 without one.
+fn wave_of(file: &str) -> u32 {
+    let pod = serde_json::from_str::<serde_json::Value>(file).unwrap_or_default();
+    let wave = pod["metadata"]["annotations"]["seedpod.dev/wave"].as_str();
+    wave.and_then(|wave| wave.parse().ok()).unwrap_or(0)
 }
 
 /// One file name of ours.
@@ -320,5 +329,19 @@ impl Entry {
             && self.on_disk.is_none()
             && self.leaving.is_empty()
             && self.worker.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wave_is_read_from_a_file_as_far_as_it_has_one() {
+        let file = r#"{"metadata": {"annotations": {"seedpod.dev/wave": "3"}}}"#;
+        assert_eq!(wave_of(file), 3);
+        for without in ["", "{}", "[]", &file.replace('3', "-3"), &file[..20]] {
+            assert_eq!(wave_of(without), 0, "{without}");
+        }
     }
 }

@@ -11,7 +11,7 @@ pub(crate) enum ContentError {
     Io(#[from] io::Error),
     #[error("it has no head that is understood")]
     Head(#[from] FormatError),
-    #[error("it does not match its digest: it was damaged, edited or moved")]
+    #[error("it is not what was written: it was damaged, edited or moved")]
     Damaged,
     #[error("it is whole, but no object of this kind and name")]
     NoObject,
@@ -33,7 +33,7 @@ pub(crate) enum ContentError {
 }
 
 impl ContentError {
-    pub(super) fn unopened(error: Unopened, key: &str, keys: &EncryptionKeys) -> Self {
+    pub(in crate::store) fn unopened(error: Unopened, key: &str, keys: &EncryptionKeys) -> Self {
         let key = key.to_owned();
         match error {
             Unopened::NoKey if keys.is_empty() => Self::NoKeyFile { key },

@@ -88,7 +88,7 @@ impl Contents {
                 let content = OpenError::Content {
                     object: need.object.clone(),
                     path: self.path(digest),
-                    source,
+                    source: Box::new(source),
                 };
                 self.incomplete(need, content)
             })?;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     fs::{FileSystem as _, sim::SimDisk},
-    store::OpenError,
+    store::{OpenError, record::file_name},
 };
 
 const MARKER: &str = "correct-horse-battery-staple";
@@ -55,7 +55,7 @@ fn is_plain(disk: &SimDisk) -> bool {
         .any(|(_, bytes)| has(bytes, MARKER) || has(bytes, &encoded))
 }
 
-/// The names of the keys that the files are encrypted with, the digest key's first.
+/// The names of the keys that the files are encrypted with: the digest key's, the contents', and the pod's.
 fn keys_in_use(disk: &SimDisk) -> Vec<String> {
     let names = [vec!["digest-key".to_owned()], files(disk)].concat();
     let dir = Path::new(DIR).join("objects");
@@ -65,7 +65,18 @@ fn keys_in_use(disk: &SimDisk) -> Vec<String> {
         let head: serde_json::Value = serde_json::from_slice(head).expect("a head");
         head["key"].as_str().unwrap_or("none").to_owned()
     };
-    names.iter().map(key).collect()
+    let mut keys: Vec<String> = names.iter().map(key).collect();
+    let revision = disk.read(&revision_file(), u64::MAX).expect("readable");
+    let body = revision.split(|byte| *byte == b'\n').nth(1);
+    let body: serde_json::Value = serde_json::from_slice(body.expect("a body")).expect("JSON");
+    let pod = &body["pods"][0];
+    assert_ne!(pod["rendered"].is_null(), pod["sealed"].is_null());
+    keys.push(pod["sealed"]["key"].as_str().unwrap_or("none").to_owned());
+    keys
+}
+
+fn revision_file() -> PathBuf {
+    Path::new(DIR).join("bundles/a").join(file_name(1))
 }
 
 fn refusal(disk: &SimDisk, keys: Option<&str>) -> (OpenError, String) {
@@ -86,13 +97,13 @@ fn an_encrypted_value_is_in_no_file() {
     assert!(is_plain(&disk(None)), "the search finds nothing at all");
     let disk = disk(Some(&key_file(&[ONE])));
     assert!(!is_plain(&disk));
-    assert_eq!(keys_in_use(&disk), ["one", "one", "one"]);
+    assert_eq!(keys_in_use(&disk), ["one"; 4]);
 }
 
 #[test]
 fn encryption_is_turned_on_rotated_and_turned_off_by_a_restart() {
     let disk = disk(None);
-    assert_eq!(keys_in_use(&disk), ["none"; 3]);
+    assert_eq!(keys_in_use(&disk), ["none"; 4]);
     let before = kept(&open(&disk, None).expect("open"));
     assert_eq!(distinct(&before), 2);
     let key_files: [(&[&str], &str); 5] = [
@@ -106,12 +117,12 @@ fn encryption_is_turned_on_rotated_and_turned_off_by_a_restart() {
     for (keys, expected) in key_files {
         let store = open(&disk, Some(&key_file(keys))).expect("open");
         assert_eq!(kept(&store), before, "{keys:?}");
-        assert_eq!(keys_in_use(&disk), [expected; 3], "{keys:?}");
+        assert_eq!(keys_in_use(&disk), [expected; 4], "{keys:?}");
         assert_eq!(is_plain(&disk), expected == "none", "{keys:?}");
         let digest = store.digest_key().digest(b"the same key all the time");
         assert_eq!(*digest_key.get_or_insert(digest), digest);
         // Durably so.
-        assert_eq!(keys_in_use(&disk.after_power_cut(|_| 0)), [expected; 3]);
+        assert_eq!(keys_in_use(&disk.after_power_cut(|_| 0)), [expected; 4]);
     }
     open(&disk, None).expect("open without a key file");
 }
@@ -120,7 +131,7 @@ fn encryption_is_turned_on_rotated_and_turned_off_by_a_restart() {
 fn a_missing_key_is_named_with_the_remedy() {
     let disk = disk(Some(&key_file(&[ONE])));
     let (error, text) = refusal(&disk, None);
-    assert!(matches!(error, OpenError::DigestKey { .. }), "{error:?}");
+    assert!(matches!(error, OpenError::Sealed { .. }), "{error:?}");
     assert!(
         text.contains("the key \"one\", and the configuration has no secretEncryption.keyFile"),
         "{text}"
@@ -139,6 +150,40 @@ fn a_missing_key_is_named_with_the_remedy() {
 }
 
 #[test]
+fn the_digest_key_is_encrypted_too() {
+    let disk = SimDisk::new(Path::new(DIR));
+    drop(open(&disk, Some(&key_file(&[ONE]))).expect("open"));
+    let (error, text) = refusal(&disk, None);
+    assert!(matches!(error, OpenError::DigestKey { .. }), "{error:?}");
+    assert!(text.contains("\"one\""), "{text}");
+}
+
+#[test]
+fn a_pods_file_in_anothers_place_is_found() {
+    let keys = key_file(&[ONE]);
+    let disk = disk(Some(&keys));
+    let mut store = open(&disk, Some(&keys)).expect("open");
+    inject(&mut store, "a", &[("one", "other"), ("two", "2")], 1).expect("commit");
+    let parts = |revision| {
+        let path = Path::new(DIR).join("bundles/a").join(file_name(revision));
+        let bytes = disk.read(&path, u64::MAX).expect("readable");
+        let text = String::from_utf8(bytes).expect("text");
+        let (_, body) = text.trim_end().split_once('\n').expect("two lines");
+        let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        (path, body)
+    };
+    let ((path, mut body), (_, other)) = (parts(2), parts(1));
+    body["pods"][0]["sealed"] = other["pods"][0]["sealed"].clone();
+    let body = body.to_string();
+    let digest = seedpod_manifest::Digest::of(body.as_bytes());
+    let head = format!(r#"{{"kind":"seedpod-revision","format":3,"sha256":"{digest}"}}"#);
+    disk.put(&path, format!("{head}\n{body}\n").as_bytes());
+    let (error, text) = refusal(&disk, Some(&keys));
+    assert!(matches!(error, OpenError::Sealed { .. }), "{error:?}");
+    assert!(text.contains("pod kube-system/pod"), "{text}");
+}
+
+#[test]
 fn one_that_is_encrypted_with_a_key_of_its_own_is_found_before_anything_is_changed() {
     let disk = disk(Some(&key_file(&[ONE])));
     let dir = Path::new(DIR).join("objects");
@@ -154,7 +199,7 @@ fn one_that_is_encrypted_with_a_key_of_its_own_is_found_before_anything_is_chang
         "{text}"
     );
     open(&disk, Some(&key_file(&[TWO, ONE]))).expect("open");
-    assert_eq!(keys_in_use(&disk), ["two"; 3]);
+    assert_eq!(keys_in_use(&disk), ["two"; 4]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use seedpod_manifest::Object;
 
 use super::{
     name,
-    objects::{SOURCE, draft_of, secret},
+    objects::{draft_of, kept, secret},
     request, trial,
 };
 use crate::{
@@ -113,6 +113,7 @@ fn a_state_directory_of_format_3_is_read_plain_and_encrypted() {
             let equal = objects.iter().map(Object::encode);
             assert!(equal.eq(expected.iter().map(Object::encode)), "{suffix}");
         }
+        assert_eq!(kept(&store).len(), 2);
         for id in ["request-1", "again"] {
             let remembered = store.remembered(id).expect("readable").expect("kept");
             assert!(remembered.fingerprint.is(&request(id).fingerprint));
@@ -131,9 +132,6 @@ fn make_the_fixtures_of_the_newest_format() {
         for (index, value) in ["1", "2"].into_iter().enumerate() {
             let objects = [secret("ca", "the same"), secret("kubelet", value)];
             let mut draft = draft_of(&store, "control-plane", &objects, &objects, index);
-            let pod = &mut draft.bundle.pods[0];
-            pod.source = Some(SOURCE.into());
-            pod.volumes = Some(Path::new("/run/seedpod/volumes/uid").into());
             draft.trial = (index == 1).then(|| trial(Confirmation::Explicit));
             store.commit(draft).expect("commit");
             store.mark_ready(&name("control-plane")).expect("mark");

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use seedpod_manifest::{Object, ObjectKey};
+use seedpod_manifest::{Object, ObjectKey, Objects, Pod};
 
 use super::{DIR, Step, draft, name};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 pub(super) type Given = (&'static str, &'static str);
 
 /// What a pod was rendered from.
-pub(super) const SOURCE: &str = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"pod","namespace":"kube-system","annotations":{"seedpod.dev/wave":"3"}},"spec":{"containers":[{"image":"i","name":"c","ports":[{"containerPort":80,"hostPort":8080}]}]}}"#;
+pub(super) const SOURCE: &str = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"annotations":{"seedpod.dev/wave":"3"},"name":"pod","namespace":"kube-system"},"spec":{"containers":[{"image":"i","name":"c","ports":[{"containerPort":80,"hostPort":8080}]}]}}"#;
 
 /// The Secret `default/<name>` with this value.
 pub(super) fn secret(name: &str, value: &str) -> Object {
@@ -56,7 +56,23 @@ pub(super) fn draft_of(
     };
     draft.object_changes = objects.iter().map(change).collect();
     draft.contents = given.iter().cloned().collect();
+    if !objects.is_empty() {
+        let source = Pod::from_source(SOURCE).expect("a pod");
+        let pod = &mut draft.bundle.pods[0];
+        pod.source = Some(SOURCE.into());
+        pod.volumes = Some(Path::new("/run/seedpod/volumes/uid").into());
+        pod.host_ports = source.host_ports().to_vec();
+        pod.wave = source.wave();
+        let objects: Objects = objects.iter().cloned().collect();
+        pod.rendered = rendered(objects.iter()).into();
+    }
     draft
+}
+
+/// The file of a pod that takes all from these Secrets, also as literals.
+fn rendered<'a>(objects: impl Iterator<Item = &'a Object>) -> String {
+    let texts = objects.map(|object| String::from_utf8(object.encode().to_vec()));
+    texts.collect::<Result<_, _>>().expect("text")
 }
 
 /// Commits a revision with these Secrets.
@@ -96,6 +112,10 @@ pub(super) fn kept(store: &Store) -> Kept {
                     crate::error::chain(&error)
                 )
             });
+            if !objects.is_empty() {
+                let file = &*past.bundle.pods[0].rendered;
+                assert_eq!(file, rendered(objects.iter()));
+            }
             let contents = objects
                 .iter()
                 .map(|object| (object.key().clone(), object.encode().to_vec()));
@@ -124,19 +144,15 @@ fn what_a_revision_says_of_its_objects_is_there_after_a_restart() {
     let disk = SimDisk::new(Path::new(DIR));
     let mut store = open(&disk, None).expect("open");
     let objects = [secret("one", "1"), secret("two", "2")];
-    let mut draft = draft_of(&store, "a", &objects, &objects, 0);
-    let pod = seedpod_manifest::Pod::from_source(SOURCE).expect("a pod");
-    draft.bundle.pods[0].source = Some(SOURCE.into());
-    draft.bundle.pods[0].volumes = Some(Path::new("/run/seedpod/volumes/uid").into());
-    draft.bundle.pods[0].host_ports = pod.host_ports().to_vec();
-    draft.bundle.pods[0].wave = 3;
-    assert_eq!(pod.host_ports()[0].port, 8080);
+    let draft = draft_of(&store, "a", &objects, &objects, 0);
     store.commit(draft).expect("commit");
     let again = open(&disk, None).expect("open");
     assert_eq!(again.state(), store.state());
     let bundle = &again.state().bundles[&name("a")];
     assert_eq!(bundle.objects.len(), 2);
-    assert_eq!(bundle.pods[0].pod().expect("whole").wave(), 3);
+    let pod = &bundle.pods[0];
+    assert_eq!((pod.wave, pod.host_ports[0].port), (3, 8080));
+    assert_eq!(pod.pod().expect("whole").source(), SOURCE);
     let remembered = again.remembered("request-0").expect("readable");
     let changes = remembered.expect("remembered").object_changes;
     let expected: Vec<_> = objects

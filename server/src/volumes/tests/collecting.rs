@@ -1,12 +1,22 @@
 //! What is removed, and above all what is not.
 
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::{Duration, Instant},
+};
+
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
-    fs::sim::{SimDisk, chooser, seeds},
+    fs::{
+        Disk,
+        sim::{SimDisk, chooser, seeds},
+    },
+    metrics::Metrics,
     node::State,
     runtime_cri::{Observation, Sandbox},
+    store::Store,
     volumes::collect::Collector,
 };
 
@@ -251,6 +261,39 @@ fn folders_outside_of_the_configured_directory_are_collected_as_far_as_they_were
     node.demands(&[]);
     node.passes();
     assert!(disk.list(elsewhere).expect("list").is_empty());
+}
+
+#[tokio::test]
+async fn the_task_collects_by_itself_and_ends_when_it_is_told_to() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let disk_of_store = Arc::new(Disk::new(Metrics::default()));
+    let kept = match Store::open(disk_of_store, folder.path(), None) {
+        Ok(store) => store.reader(),
+        Err(error) => panic!("{}", crate::error::chain(&error)),
+    };
+    let (disk, node) = played();
+    node.put(&uid(1));
+    node.demands(&[&uid(1)]);
+    let shutdown = CancellationToken::new();
+    let inlets = Inlets {
+        state: node.state.subscribe(),
+        observation: node.observation.subscribe(),
+    };
+    let volumes = Arc::clone(&node.volumes);
+    let task = collect(volumes, kept, inlets, shutdown.clone());
+    node.demands(&[]);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !left(&disk).is_empty() {
+        assert!(Instant::now() < deadline, "it is still there");
+        // As the observer does it: each answer is another observation, and only a new one wakes anybody.
+        node.observation.send_if_modified(|observation| {
+            *observation = Arc::new(sandboxes(&[]));
+            false
+        });
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    shutdown.cancel();
+    task.await.expect("no panic");
 }
 
 /// A node at random: commits, a projection that lags behind them, a runtime whose answers lag behind what it runs.

@@ -86,7 +86,10 @@ fn some_volumes() -> Vec<VolumeContent<'static>> {
                 ("deep/er/file", 0o400, b"deep"),
             ],
         ),
-        volume("empty", None, &[]),
+        VolumeContent {
+            folders: ["mounts/below".to_owned()].into(),
+            ..volume("empty", None, &[])
+        },
         volume(
             "tls",
             Some(group()),
@@ -108,6 +111,8 @@ fn some_tree() -> Vec<(String, u32, u32, Option<Vec<u8>>)> {
         entry("config/deep/er", 0o755, own, None),
         entry("config/deep/er/file", 0o400, own, Some(b"deep")),
         entry("empty", 0o755, own, None),
+        entry("empty/mounts", 0o755, own, None),
+        entry("empty/mounts/below", 0o755, own, None),
         entry("tls", 0o2755, group(), None),
         entry("tls/ca.crt", 0o440, group(), Some(b"ca")),
         entry("tls/tls.key", 0o640, group(), Some(b"key")),
@@ -355,6 +360,13 @@ fn no_path_leads_out_of_the_folder_and_no_two_things_share_one() {
     for name in ["../v", "..", "", "a/b"] {
         let node = Node::new(vec![volume(name, None, &[])]);
         node.put(true).expect_err(name);
+    }
+    for folder in ["../f", "..", "", "/f", "f/"] {
+        let node = Node::new(vec![VolumeContent {
+            folders: [folder.to_owned()].into(),
+            ..volume("v", None, &[])
+        }]);
+        node.put(true).expect_err(folder);
     }
     let twice = [
         vec![volume("v", None, &[("a", 0o644, b""), ("a/b", 0o644, b"")])],
