@@ -134,7 +134,9 @@ fn value(dice: &mut Dice<'_>, is_secret: bool, is_binary: bool) -> Value {
     let rest = match dice.below(5) {
         0 => Vec::new(),
         1 => b"line\nline\n".to_vec(),
-        2 => b"$(A) $$(A) $(B_2) $".to_vec(),
+        2 => dice
+            .pick(&["$(A)", "$$", "$(A) $$(A) $(B_2) $", "$", "$(", "$(absent)"])
+            .into(),
         3 => dice.any_text().into_bytes(),
         _ => dice.any_bytes(40),
     };
