@@ -106,7 +106,8 @@ pub fn nudge(rendered: &str, count: u64) -> String {
 }
 
 /// The rendered file under another `metadata.uid`, with its own one in the annotation `seedpod.dev/uid`: for a kubelet
-/// that takes a pod of another uid for a second one and does not start it.
+/// that takes a pod of another uid for a second one and does not start it. Its volumes get other names, since that
+/// kubelet would go on with what it has set up under the same ones.
 pub fn keep_uid(rendered: &str, uid: &str) -> String {
     render::keep_uid(rendered, uid)
 }

@@ -1,5 +1,7 @@
 //! The kubelet's file of a pod, and back.
 
+mod kept;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Map, Value, json};
@@ -7,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     Digest, Materials, Pod, PodKey, Position, Stamp, check,
     materials::{List, literal},
-    stamp::{self, BUNDLE, CONTENT_UID, DIGEST, NUDGE, REVISION},
+    stamp::{self, BUNDLE, DIGEST, NUDGE, REVISION},
 };
 
 /// JSON for people: indented by two spaces, with a newline at the end.
@@ -219,28 +221,16 @@ pub(crate) fn keep_uid(rendered: &str, uid: &str) -> String {
     let Ok(mut value) = serde_json::from_str::<Value>(rendered) else {
         return rendered.to_owned();
     };
-    let Some(own) = value.pointer_mut("/metadata/uid") else {
-        return rendered.to_owned();
-    };
-    if own == uid {
-        return rendered.to_owned();
+    match kept::keep(&mut value, uid) {
+        Some(()) => pretty(&value),
+        None => rendered.to_owned(),
     }
-    let own = std::mem::replace(own, Value::from(uid));
-    let Some(annotations) = annotations_mut(&mut value) else {
-        return rendered.to_owned();
-    };
-    annotations.insert(CONTENT_UID.to_owned(), own);
-    pretty(&value)
 }
 
 /// Undoes [`nudge`] and [`keep_uid`].
 fn undo(value: &mut Value) -> Option<()> {
-    let annotations = annotations_mut(value)?;
-    annotations.remove(NUDGE);
-    if let Some(own) = annotations.remove(CONTENT_UID) {
-        *value.pointer_mut("/metadata/uid")? = own;
-    }
-    Some(())
+    annotations_mut(value)?.remove(NUDGE);
+    kept::undo(value)
 }
 
 pub(crate) fn as_rendered(file: &[u8]) -> Option<String> {

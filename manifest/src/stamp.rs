@@ -12,6 +12,8 @@ pub(crate) const DIGEST: &str = "seedpod.dev/digest";
 pub(crate) const NUDGE: &str = "seedpod.dev/nudge";
 /// The uid of the content, in a file whose `metadata.uid` is that of the pod before it.
 pub(crate) const CONTENT_UID: &str = "seedpod.dev/uid";
+/// The volumes' own names, in a file whose `metadata.uid` is that of the pod before it.
+pub(crate) const VOLUMES: &str = "seedpod.dev/volumes";
 /// The user's own: the pod's place in the order of the bundle.
 pub(crate) const WAVE: &str = "seedpod.dev/wave";
 

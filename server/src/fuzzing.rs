@@ -76,7 +76,8 @@ pub fn put_volumes(
         objects: Vec::new(),
     };
     let disk = Arc::new(Disk::new(Metrics::default()));
-    let put = Volumes::new(disk, Given(volumes), directory.to_owned()).put(&bundle, &pod, repair)?;
+    let put =
+        Volumes::new(disk, Given(volumes), directory.to_owned()).put(&bundle, &pod, repair)?;
     Ok(match put {
         Put::Nothing => Done::Nothing,
         Put::Made => Done::Made,
