@@ -10,6 +10,7 @@ pub struct RemoveBundle {
     name: String,
     expected_revision: Option<u64>,
     allow_missing: bool,
+    forget_history: bool,
 }
 
 impl RemoveBundle {
@@ -19,6 +20,7 @@ impl RemoveBundle {
             name: name.into(),
             expected_revision: None,
             allow_missing: false,
+            forget_history: false,
         }
     }
 
@@ -31,6 +33,13 @@ impl RemoveBundle {
     /// No error when there is no such bundle.
     pub fn allow_missing(mut self, allow: bool) -> Self {
         self.allow_missing = allow;
+        self
+    }
+
+    /// Forget its earlier revisions too, with the contents of their Secrets and ConfigMaps: it cannot be rolled back to.
+    /// Also of a bundle that was removed already.
+    pub fn forget_history(mut self, forget: bool) -> Self {
+        self.forget_history = forget;
         self
     }
 
@@ -49,6 +58,7 @@ impl RemoveBundle {
             name: self.name.clone(),
             expected_revision: self.expected_revision,
             allow_missing: self.allow_missing,
+            forget_history: self.forget_history,
         }
     }
 }

@@ -62,6 +62,26 @@ pub(crate) struct Rollback {
     pub(crate) request: Option<RequestId>,
 }
 
+/// A removal as the API layer hands it over.
+#[derive(Debug, Clone)]
+pub(crate) struct Removal {
+    pub(crate) bundle: BundleName,
+    pub(crate) expected_revision: Option<u64>,
+    /// Whether all earlier revisions are forgotten, with what only they need.
+    pub(crate) forget_history: bool,
+}
+
+#[cfg(test)]
+impl From<&str> for Removal {
+    fn from(bundle: &str) -> Self {
+        Self {
+            bundle: bundle.parse().expect("a valid name"),
+            expected_revision: None,
+            forget_history: false,
+        }
+    }
+}
+
 /// A client's id for a request, and what it was about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RequestId {

@@ -71,6 +71,8 @@ pub(crate) struct Draft {
     pub(crate) bundle: Bundle,
     /// Whether this is a removal: the bundle has no pods and is no longer listed.
     pub(crate) removed: bool,
+    /// Whether all revisions before it are to be forgotten.
+    pub(crate) forgets: bool,
     pub(crate) request: Option<RequestId>,
     pub(crate) changes: Vec<Change>,
     pub(crate) object_changes: Vec<ObjectChange>,

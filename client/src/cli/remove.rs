@@ -24,10 +24,13 @@ pub(crate) async fn run(args: RemoveArgs, connection: ConnectionArgs) -> anyhow:
         wait,
         timeout,
         ignore_not_found,
+        forget_history,
         expected_revision,
         output,
     } = args;
-    let mut request = RemoveBundle::new(&name).allow_missing(ignore_not_found);
+    let mut request = RemoveBundle::new(&name)
+        .allow_missing(ignore_not_found)
+        .forget_history(forget_history);
     if let Some(revision) = expected_revision {
         request = request.expected_revision(revision);
     }

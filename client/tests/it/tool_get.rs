@@ -324,6 +324,25 @@ fn a_bundle_that_is_not_there_can_be_no_error() {
 }
 
 #[test]
+fn the_history_is_forgotten_only_when_that_is_asked_for() {
+    let fake = Fake::start(Script {
+        remove: always(v1::RemoveBundleResponse {
+            bundle: Some(bundle("web", 3, &[])),
+        }),
+        ..Script::default()
+    });
+    ask(&fake, &["remove", "web"]).success();
+    ask(&fake, &["remove", "web", "--forget-history"]).success();
+    let asked: Vec<bool> = fake
+        .script()
+        .removed
+        .iter()
+        .map(|request| request.forget_history)
+        .collect();
+    assert_eq!(asked, [false, true]);
+}
+
+#[test]
 fn a_removal_that_takes_too_long_exits_with_3() {
     let fake = Fake::start(Script {
         remove: always(v1::RemoveBundleResponse {

@@ -433,6 +433,12 @@ pub struct RemoveBundleRequest {
     /// Answer OK when there is no such bundle. Makes the call safe to repeat.
     #[prost(bool, tag = "3")]
     pub allow_missing: bool,
+    /// Forget all earlier revisions of the bundle, with the contents of their Secrets and ConfigMaps and the request ids that
+    /// led to them: it can't be rolled back to. This is done as soon as the removal is durable, also after a crash in
+    /// between. Without it, the history is kept as that of any bundle. A bundle that was removed already can be forgotten
+    /// as well: the answer has it without pods.
+    #[prost(bool, tag = "4")]
+    pub forget_history: bool,
 }
 /// RemoveBundleResponse tells what was removed.
 #[derive(Clone, PartialEq, ::prost::Message)]

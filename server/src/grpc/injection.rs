@@ -32,7 +32,7 @@ use super::{
     reason::code_name,
     status,
 };
-use crate::node::{ChangeKind, Inject, Injected, RemoveError};
+use crate::node::{ChangeKind, Inject, Injected, Removal, RemoveError};
 
 /// Up to so many bytes, checking takes less time than handing it to another thread is worth.
 const SMALL: usize = 32 * 1024;
@@ -348,7 +348,11 @@ impl Api {
         match self
             .handle
             .on_behalf_of(&caller.who)
-            .remove(name.clone(), request.expected_revision)
+            .remove(Removal {
+                bundle: name.clone(),
+                expected_revision: request.expected_revision,
+                forget_history: request.forget_history,
+            })
             .await
         {
             Ok(removed) => Ok(Some(removed)),

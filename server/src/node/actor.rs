@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use self::words::{in_words, summary};
 use super::{
     Bundle, Change, ChangeError, ChangeKind, ConfirmError, Inject, InjectError, Injected,
-    ObjectChange, Problem, RemoveError, RequestId, Rollback, RollbackError, State,
+    ObjectChange, Problem, Removal, RemoveError, RequestId, Rollback, RollbackError, State,
     clock::BootClock,
     plan::{self, Place, Plan, Surroundings},
 };
@@ -68,8 +68,7 @@ pub(super) enum Command {
         why: String,
     },
     Remove {
-        name: BundleName,
-        expected_revision: Option<u64>,
+        removal: Removal,
         client: Arc<str>,
         answer: oneshot::Sender<Result<Arc<Bundle>, RemoveError>>,
     },
@@ -145,12 +144,11 @@ impl Actor {
                 why,
             } => self.fail_trial(&bundle, revision, &why),
             Command::Remove {
-                name,
-                expected_revision,
+                removal,
                 client,
                 answer,
             } => {
-                drop(answer.send(self.remove(&name, expected_revision, &client)));
+                drop(answer.send(self.remove(&removal, &client)));
             }
             Command::Ping(answer) => drop(answer.send(())),
         }
@@ -272,15 +270,20 @@ impl Actor {
         }))
     }
 
-    fn remove(
-        &mut self,
-        name: &BundleName,
-        expected_revision: Option<u64>,
-        client: &str,
-    ) -> Result<Arc<Bundle>, RemoveError> {
+    fn remove(&mut self, removal: &Removal, client: &str) -> Result<Arc<Bundle>, RemoveError> {
+        let Removal {
+            bundle: name,
+            expected_revision,
+            forget_history,
+        } = removal;
         let state = Arc::clone(&self.publish_state.borrow());
-        let Some(old) = state.bundles.get(name) else {
-            return Err(RemoveError::NotFound { name: name.clone() });
+        let old = match state.bundles.get(name) {
+            Some(old) => Arc::clone(old),
+            // Its history is there to be forgotten all the same.
+            None if *forget_history && state.removed.contains_key(name) => {
+                Arc::new(removed_bundle(name, state.removed[name], None))
+            }
+            None => return Err(RemoveError::NotFound { name: name.clone() }),
         };
         if let Some(expected) = expected_revision.filter(|expected| *expected != old.revision) {
             return Err(RemoveError::StaleRevision {
@@ -288,15 +291,7 @@ impl Actor {
                 actual: old.revision,
             });
         }
-        let bundle = Bundle {
-            name: name.clone(),
-            revision: state.next_revision(name),
-            digest: bundle_digest(&[], &[]),
-            create_time: old.create_time,
-            update_time: Timestamp::now(),
-            pods: Vec::new(),
-            objects: Vec::new(),
-        };
+        let bundle = removed_bundle(name, state.next_revision(name), Some(old.create_time));
         let changes = old.pods.iter().map(|pod| Change {
             pod: pod.key.clone(),
             kind: ChangeKind::Removed,
@@ -308,10 +303,14 @@ impl Actor {
             diff: String::new(),
         });
         let (changes, object_changes) = (changes.collect(), object_changes.collect());
-        let message = format!("removed with {}", words::contents(old));
+        let mut message = format!("removed with {}", words::contents(&old));
+        if *forget_history {
+            message.push_str("; its history is forgotten");
+        }
         let draft = Draft {
             bundle,
             removed: true,
+            forgets: *forget_history,
             request: None,
             changes,
             object_changes,
@@ -324,7 +323,7 @@ impl Actor {
         let removal = self.note(committed)?;
         self.publish();
         self.record(EventKind::Removed, &removal, message, client);
-        Ok(Arc::clone(old))
+        Ok(old)
     }
 
     /// Published only after the durable commit.
@@ -384,5 +383,19 @@ fn store_problem(error: &CommitError) -> Problem {
             "the state directory takes no writes: {}; the pods stay as they are",
             crate::error::chain(error)
         ),
+    }
+}
+
+/// A bundle that is removed.
+fn removed_bundle(name: &BundleName, revision: u64, create_time: Option<Timestamp>) -> Bundle {
+    let now = Timestamp::now();
+    Bundle {
+        name: name.clone(),
+        revision,
+        digest: bundle_digest(&[], &[]),
+        create_time: create_time.unwrap_or(now),
+        update_time: now,
+        pods: Vec::new(),
+        objects: Vec::new(),
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     Bundle, ChangeError, ConfirmError, Inject, InjectError, Injected, PodProjection, Problem,
-    RemoveError, RequestId, Rollback, RollbackError, State, StatusWatch,
+    Removal, RemoveError, RequestId, Rollback, RollbackError, State, StatusWatch,
     actor::Command,
     clock::{BootClock, BootTime},
     plan::{self, Place},
@@ -155,15 +155,10 @@ impl NodeHandle {
     ///
     /// # Cancel safety
     /// Once called, the removal is carried out also when the caller goes away.
-    pub(crate) async fn remove(
-        &self,
-        name: BundleName,
-        expected_revision: Option<u64>,
-    ) -> Result<Arc<Bundle>, RemoveError> {
+    pub(crate) async fn remove(&self, removal: Removal) -> Result<Arc<Bundle>, RemoveError> {
         let client = Arc::clone(&self.client);
         self.ask(|answer| Command::Remove {
-            name,
-            expected_revision,
+            removal,
             client,
             answer,
         })

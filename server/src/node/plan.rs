@@ -269,6 +269,7 @@ impl Plan {
         let (changes, object_changes) = (self.changes(), self.object_changes());
         Draft {
             removed: self.new.pods.is_empty(),
+            forgets: false,
             bundle: self.new,
             request,
             changes,

@@ -20,8 +20,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ChangeKind, Inject, InjectError, Injected, NodeHandle, ProjectionPhase, RemoveError, RequestId,
-    Rules, Setup, clock::BootClock, disown_copies, start, start::StartError,
+    ChangeKind, Inject, InjectError, Injected, NodeHandle, ProjectionPhase, Removal, RemoveError,
+    RequestId, Rules, Setup, clock::BootClock, disown_copies, start, start::StartError,
 };
 use crate::{
     config::KubeletRestart,
@@ -365,10 +365,12 @@ async fn a_removed_pod_is_listed_until_the_runtime_says_that_it_stopped() {
         h.phase("a") == Some(ProjectionPhase::Confirmed)
     })
     .await;
-    let name: seedpod_manifest::BundleName = "web".parse().expect("valid");
     let stale = h
         .handle()
-        .remove(name.clone(), Some(7))
+        .remove(Removal {
+            expected_revision: Some(7),
+            ..Removal::from("web")
+        })
         .await
         .expect_err("stale");
     assert!(
@@ -382,7 +384,10 @@ async fn a_removed_pod_is_listed_until_the_runtime_says_that_it_stopped() {
         "{stale:?}"
     );
     h.handle()
-        .remove(name.clone(), Some(1))
+        .remove(Removal {
+            expected_revision: Some(1),
+            ..Removal::from("web")
+        })
         .await
         .expect("remove");
     until("the file is gone", || !h.file("a").exists()).await;
@@ -392,7 +397,7 @@ async fn a_removed_pod_is_listed_until_the_runtime_says_that_it_stopped() {
     .await;
     h.runtime().runs(&[]);
     until("forgotten", || h.phase("a").is_none()).await;
-    let again = h.handle().remove(name, None).await.expect_err("gone");
+    let again = h.handle().remove("web".into()).await.expect_err("gone");
     assert!(matches!(again, RemoveError::NotFound { .. }), "{again:?}");
 }
 
@@ -730,10 +735,7 @@ async fn without_a_runtime_files_are_projected_and_removals_are_forgotten_at_onc
     h.start().expect("start");
     h.inject("web", &[pod("a", "1")]).await.expect("inject");
     until("written", || h.phase("a") == Some(ProjectionPhase::Written)).await;
-    h.handle()
-        .remove("web".parse().expect("valid"), None)
-        .await
-        .expect("remove");
+    h.handle().remove("web".into()).await.expect("remove");
     until("gone", || !h.file("a").exists() && h.phase("a").is_none()).await;
 }
 
@@ -812,8 +814,7 @@ async fn what_is_removed_on_an_unsynced_kubelet_is_stopped_over_cri_also_after_a
     h.stop().await;
     h.start().expect("restart");
     h.kubelet_is(kubelet::Sync::Unsynced);
-    let name: seedpod_manifest::BundleName = "web".parse().expect("valid");
-    h.handle().remove(name, None).await.expect("remove");
+    h.handle().remove("web".into()).await.expect("remove");
     until("b is stopped", || !runs(&h, &uids[1])).await;
 }
 

@@ -52,8 +52,11 @@ impl Store {
             let Some(history) = self.bundles.get_mut(&name) else {
                 continue;
             };
-            let mut surplus = history.kept.len().saturating_sub(self.history);
-            let good = history.kept.iter().rev().find(|kept| kept.is_good());
+            let forgets = history.active.as_ref().is_some_and(|it| it.forgets);
+            let keep = if forgets { 1 } else { self.history };
+            let mut surplus = history.kept.len().saturating_sub(keep);
+            let mut good = history.kept.iter().rev().find(|kept| kept.is_good());
+            good = good.filter(|_| !forgets);
             let needed = [
                 history.kept.last().map(|kept| kept.revision),
                 good.map(|kept| kept.revision),

@@ -119,6 +119,7 @@ fn draft(state: &State, step: &Step, index: usize) -> Draft {
         .map(|content| pod(revision, content, content))
         .collect();
     Draft {
+        forgets: false,
         object_changes: Vec::new(),
         contents: seedpod_manifest::Objects::default(),
         changes: pods

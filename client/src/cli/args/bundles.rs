@@ -176,7 +176,8 @@ When the command returns, the removal is durable; the pods stop within their gra
 --wait, they are gone.", after_help = "\
 Examples:
   seedpod remove etcd --wait
-  seedpod remove etcd --ignore-not-found   for scripts that may run twice")]
+  seedpod remove etcd --ignore-not-found   for scripts that may run twice
+  seedpod remove etcd --forget-history     with all revisions and their Secrets")]
 pub(crate) struct RemoveArgs {
     /// The bundle
     pub(crate) bundle: String,
@@ -192,6 +193,10 @@ pub(crate) struct RemoveArgs {
     /// No error when there is no such bundle
     #[arg(long)]
     pub(crate) ignore_not_found: bool,
+
+    /// Also forget its revisions with their Secrets: it can't be rolled back to
+    #[arg(long)]
+    pub(crate) forget_history: bool,
 
     /// Only if the bundle is at this revision
     #[arg(long, value_name = "REVISION")]

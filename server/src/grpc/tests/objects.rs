@@ -258,3 +258,59 @@ async fn a_rollback_has_the_objects_that_were_there_then() {
     }
     bench.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_forgets_the_history_with_its_contents_when_that_is_asked_for() {
+    let bench = Bench::new();
+    let site = || object("ConfigMap", "site", &[("index.html", "hello")]);
+    bench
+        .take(app([web("web"), tls("one", "old"), site()]))
+        .await;
+    bench
+        .take(app([web("web"), tls("two", "old"), site()]))
+        .await;
+    let contents = || {
+        let names = std::fs::read_dir(bench.folder.path().join("state/objects")).expect("readable");
+        names.count() - 1 // The digests' key.
+    };
+    let remove = |forget_history| RemoveBundleRequest {
+        name: "app".to_owned(),
+        forget_history,
+        ..RemoveBundleRequest::default()
+    };
+    bench
+        .pods()
+        .remove_bundle(remove(false))
+        .await
+        .expect("remove");
+    assert_eq!(contents(), 3, "it can be rolled back to");
+    let gone = bench.pods().remove_bundle(remove(false)).await;
+    assert_eq!(
+        reason(&gone.expect_err("it is removed")),
+        "BUNDLE_NOT_FOUND"
+    );
+
+    let forgotten = bench.pods().remove_bundle(remove(true)).await;
+    let bundle = forgotten.expect("it has a history").into_inner().bundle;
+    let bundle = bundle.expect("as it was");
+    assert_eq!((bundle.revision, bundle.pods.len()), (3, 0));
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while contents() > 0 {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "contents are still there"
+        );
+        tokio::task::yield_now().await;
+    }
+    let list = v1::ListRevisionsRequest {
+        name: "app".to_owned(),
+    };
+    let kept = bench.pods().list_revisions(list).await.expect("known");
+    let kept = kept.into_inner().revisions;
+    assert_eq!(
+        kept.iter().map(|it| it.revision).collect::<Vec<_>>(),
+        [4],
+        "the number goes on"
+    );
+    bench.end().await;
+}

@@ -277,7 +277,7 @@ async fn a_change_during_a_trial_supersedes_it_and_one_that_changes_nothing_does
     let same = h.try_out(&[pod("a", "2")], Confirmation::Readiness).await;
     assert_eq!((same.bundle.revision, h.is_pending()), (2, false));
     h.try_out(&[pod("a", "3")], Confirmation::Readiness).await;
-    h.handle().remove(name("web"), None).await.expect("remove");
+    h.handle().remove("web".into()).await.expect("remove");
     h.clock.pass(TIMEOUT * 2);
     h.handle().alive().await;
     assert_eq!(h.revision(), None);
@@ -432,7 +432,7 @@ async fn a_rollback_brings_a_kept_content_back_as_a_new_revision() {
     );
 
     // A removal can be undone, and is nothing to go back to.
-    h.handle().remove(name("web"), None).await.expect("remove");
+    h.handle().remove("web".into()).await.expect("remove");
     let error = h
         .handle()
         .roll_back(rollback(5))

@@ -75,10 +75,7 @@ async fn a_secret_becomes_files_before_the_pod_and_goes_when_the_pod_has_stopped
     h.runtime().runs(&[("web", &new)]);
     until("collected", || h.uids_on_disk() == [new.clone()]).await;
 
-    h.handle()
-        .remove("web".parse().expect("valid"), None)
-        .await
-        .expect("remove");
+    h.handle().remove("web".into()).await.expect("remove");
     until("the file is gone", || !h.file("web").exists()).await;
     assert!(holds(&h.key(&new), "new"), "it still runs");
     h.runtime().runs(&[]);

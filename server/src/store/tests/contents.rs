@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, io, path::Path};
 use seedpod_manifest::KeyedDigest;
 
 use super::{
-    DIR, Step, name,
+    DIR, Step, draft, name,
     objects::{Given, Kept, distinct, files, inject, kept, open},
     take,
 };
@@ -14,7 +14,7 @@ use crate::{
         FileSystem as _,
         sim::{Fault, SimDisk, chooser, seeds},
     },
-    store::Store,
+    store::{CommitError, Draft, Store},
 };
 
 const KEYS: [Option<&str>; 4] = [
@@ -40,13 +40,15 @@ const KEYS: [Option<&str>; 4] = [
 enum Event {
     Inject(&'static str, &'static [Given]),
     Remove(&'static str),
+    /// A removal that forgets what was before it.
+    Forget(&'static str),
     /// A restart with this key file.
     Restart(usize),
 }
 
 /// New contents, shared ones and dropped ones, with two revisions kept of each bundle; and each way to encrypt.
-const EVENTS: [Event; 15] = {
-    use Event::{Inject, Remove, Restart};
+const EVENTS: [Event; 17] = {
+    use Event::{Forget, Inject, Remove, Restart};
     [
         Inject("a", &[("one", "1"), ("two", "2")]),
         Inject("a", &[("one", "1"), ("two", "3")]),
@@ -63,6 +65,8 @@ const EVENTS: [Event; 15] = {
         Restart(3),
         Inject("b", &[]),
         Inject("b", &[]),
+        Forget("a"),
+        Inject("a", &[("four", "6")]),
     ]
 };
 
@@ -91,6 +95,7 @@ impl Run {
         let works = match EVENTS[index] {
             Event::Inject(bundle, given) => inject(store, bundle, given, index).is_ok(),
             Event::Remove(bundle) => take(store, &Step::Remove(bundle), index).is_ok(),
+            Event::Forget(bundle) => forget(store, bundle, index).is_ok(),
             Event::Restart(keys) => {
                 self.keys = keys;
                 self.store = start(disk, keys);
@@ -100,6 +105,20 @@ impl Run {
         self.done += usize::from(works);
         works
     }
+}
+
+/// A removal that forgets what was before it.
+fn forgetting(store: &Store, bundle: &'static str, index: usize) -> Draft {
+    Draft {
+        forgets: true,
+        ..draft(&store.state(), &Step::Remove(bundle), index)
+    }
+}
+
+fn forget(store: &mut Store, bundle: &'static str, index: usize) -> Result<(), CommitError> {
+    let committed = store.commit(forgetting(store, bundle, index));
+    store.prune();
+    committed.map(drop)
 }
 
 fn start(disk: &SimDisk, keys: usize) -> Option<Store> {
@@ -284,4 +303,26 @@ fn a_revision_that_can_not_be_removed_keeps_its_contents() {
     let mut store = open(&disk, None).expect("open").keeping(2);
     store.prune();
     assert_eq!((revisions(&disk), files(&disk).len()), (2, 2));
+}
+
+#[test]
+fn what_is_forgotten_is_so_after_a_restart_in_between_and_takes_nothing_that_others_need() {
+    let disk = SimDisk::new(Path::new(DIR));
+    let mut store = open(&disk, None).expect("open");
+    for (index, value) in ["1", "2", "3"].into_iter().enumerate() {
+        inject(&mut store, "a", &[("one", value)], index).expect("commit");
+    }
+    inject(&mut store, "b", &[("one", "2")], 3).expect("commit");
+    assert_eq!((kept(&store).len(), files(&disk).len()), (4, 3));
+    let removal = forgetting(&store, "a", 4);
+    store.commit(removal).expect("commit");
+    // Killed before it could forget.
+    drop(store);
+    let mut store = open(&disk, None).expect("open again");
+    store.prune();
+    assert_eq!((kept(&store).len(), files(&disk).len()), (2, 1));
+    assert_eq!(store.state().newest_revision(&name("a")), Some(4));
+    inject(&mut store, "a", &[("one", "1")], 5).expect("commit");
+    assert_eq!(store.state().newest_revision(&name("a")), Some(5));
+    assert!(store.remembered("request-0").is_ok_and(|it| it.is_none()));
 }
