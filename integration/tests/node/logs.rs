@@ -53,7 +53,8 @@ fn reason(error: &Error) -> String {
 #[test]
 fn a_restart_is_followed_and_the_attempt_before_is_told() {
     let scene = Scene::new("logs");
-    let program = "echo one; echo two >&2; sleep 1; exit 1";
+    // The runtime reads the two streams each by itself: what comes at the same time comes in any order.
+    let program = "echo one; sleep 0.3; echo two >&2; sleep 1; exit 1";
     scene
         .inject("app", &[script(&scene.name("crash"), program)])
         .expect("inject");
