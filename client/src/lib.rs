@@ -83,11 +83,13 @@
 //!
 //! `cli` (default) builds the tool `seedpod`; a program that uses the SDK alone turns the default features off.
 //! `serde` derives `serde::Serialize` for the answers. `folder` reads folders with a `seedpod.yaml`, in which plain files
-//! become Secrets and ConfigMaps.
+//! become Secrets and ConfigMaps. `cluster` renders a self-hosted control plane and brings it up.
 
 #![warn(missing_docs)]
 
 mod client;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 mod connect;
 mod endpoint;
 mod error;

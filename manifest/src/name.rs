@@ -47,8 +47,25 @@ pub(crate) fn is_data_key(key: &str) -> bool {
 }
 
 /// The name of a bundle: a DNS-1123 label.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(try_from = "String", into = "String")]
 pub struct BundleName(String);
+
+impl TryFrom<String> for BundleName {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<BundleName> for String {
+    fn from(name: BundleName) -> Self {
+        name.0
+    }
+}
 
 impl BundleName {
     /// The name as text.

@@ -5,7 +5,10 @@ use std::fmt;
 use serde_json::Value;
 
 /// What identifies a pod on a node.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(deny_unknown_fields)]
 pub struct PodKey {
     /// The namespace.
     pub namespace: String,

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::v1::{InjectPodsRequest, Revision};
+use crate::v1::{
+    ApplyObjectsRequest, ConfigureKubeletRequest, InjectPodsRequest, Revision, StartHandoffRequest,
+};
 
 /// How many texts, in place of the texts.
 fn hidden(manifests: &[String]) -> String {
@@ -71,6 +73,70 @@ impl fmt::Debug for Revision {
                 "object_manifests",
                 &format_args!("{}", hidden(object_manifests)),
             )
+            .finish()
+    }
+}
+
+impl fmt::Debug for ApplyObjectsRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            manifests,
+            kubeconfig: _,
+            timeout,
+            validate_only,
+        } = self;
+        f.debug_struct("ApplyObjectsRequest")
+            .field("manifests", &format_args!("{}", hidden(manifests)))
+            .field("timeout", timeout)
+            .field("validate_only", validate_only)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for StartHandoffRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            bundle,
+            manifests,
+            kubeconfig: _,
+            components,
+            node_labels,
+            deadlines,
+            stable_for,
+            request_id,
+            validate_only,
+        } = self;
+        f.debug_struct("StartHandoffRequest")
+            .field("bundle", bundle)
+            .field("manifests", &format_args!("{}", hidden(manifests)))
+            .field("components", components)
+            .field("node_labels", node_labels)
+            .field("deadlines", deadlines)
+            .field("stable_for", stable_for)
+            .field("request_id", request_id)
+            .field("validate_only", validate_only)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ConfigureKubeletRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            kubeconfig,
+            bootstrap_kubeconfig,
+            client_ca,
+            validate_only,
+            restart_unsynced,
+        } = self;
+        f.debug_struct("ConfigureKubeletRequest")
+            .field("kubeconfig", &kubeconfig.as_ref().map(String::len))
+            .field(
+                "bootstrap_kubeconfig",
+                &bootstrap_kubeconfig.as_ref().map(String::len),
+            )
+            .field("client_ca", client_ca)
+            .field("validate_only", validate_only)
+            .field("restart_unsynced", restart_unsynced)
             .finish()
     }
 }

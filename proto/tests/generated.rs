@@ -25,12 +25,22 @@ fn generate(root: &Path, out: &Path) {
         compiler.file_descriptor_set()
     };
 
-    let api = compile(&["seedpod/v1/pod_injection.proto", "seedpod/v1/node.proto"]);
+    let api = compile(&[
+        "seedpod/v1/pod_injection.proto",
+        "seedpod/v1/handoff.proto",
+        "seedpod/v1/node.proto",
+    ]);
     // Reflection needs the comments too: `grpcurl describe` shows them. The codec is prost's own and deterministic.
     fs::write(out.join("seedpod.v1.binpb"), api.encode_to_vec()).expect("write descriptor set");
     tonic_prost_build::configure()
         .out_dir(out)
-        .skip_debug(["seedpod.v1.InjectPodsRequest", "seedpod.v1.Revision"])
+        .skip_debug([
+            "seedpod.v1.InjectPodsRequest",
+            "seedpod.v1.Revision",
+            "seedpod.v1.ApplyObjectsRequest",
+            "seedpod.v1.StartHandoffRequest",
+            "seedpod.v1.ConfigureKubeletRequest",
+        ])
         .compile_fds(api)
         .expect("generate seedpod.v1");
 

@@ -59,6 +59,14 @@ pub(crate) enum EventKind {
     KubeletRestarted,
     PodStoppedOverCri,
     EventsLost,
+    HandoffStarted,
+    HandoffProgressed,
+    HandedOver,
+    HandoffFailed,
+    HandedBack,
+    StandbyStarted,
+    StandbyStopped,
+    KubeletConfigured,
 }
 
 /// An event before it has a number and a time. Never holds anything that may be secret.

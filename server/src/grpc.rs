@@ -13,6 +13,7 @@ mod bare;
 mod convert;
 pub(crate) mod deadline;
 mod events;
+mod handoff;
 mod injection;
 mod logs;
 mod node;
@@ -32,7 +33,8 @@ use std::{path::PathBuf, sync::Arc};
 use jiff::Timestamp;
 use seedpod_manifest::NodeName;
 use seedpod_proto::v1::{
-    node_service_server::NodeServiceServer, pod_injection_service_server::PodInjectionServiceServer,
+    handoff_service_server::HandoffServiceServer, node_service_server::NodeServiceServer,
+    pod_injection_service_server::PodInjectionServiceServer,
 };
 use tokio::sync::Semaphore;
 use tonic::service::Routes;
@@ -93,6 +95,10 @@ pub(crate) fn routes(
     };
     let injection =
         PodInjectionServiceServer::new(api.clone()).max_decoding_message_size(max_message_bytes);
-    let routes = Routes::new(injection).add_service(NodeServiceServer::new(api));
+    let handoff =
+        HandoffServiceServer::new(api.clone()).max_decoding_message_size(max_message_bytes);
+    let routes = Routes::new(injection)
+        .add_service(handoff)
+        .add_service(NodeServiceServer::new(api));
     bare::complete(routes)
 }

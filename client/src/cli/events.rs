@@ -115,13 +115,21 @@ fn object(event: &Event) -> String {
 
 fn style(r#type: EventType) -> Style {
     match r#type {
-        EventType::PodReady | EventType::BundleReady | EventType::Confirmed => GOOD,
+        EventType::PodReady
+        | EventType::BundleReady
+        | EventType::Confirmed
+        | EventType::HandedOver => GOOD,
         EventType::PodFailed
         | EventType::PodRefused
         | EventType::TrialFailed
         | EventType::WaveTimedOut
-        | EventType::EventsLost => BAD,
-        EventType::PodNotReady | EventType::Drift | EventType::RolledBack => CHANGED,
+        | EventType::EventsLost
+        | EventType::HandoffFailed => BAD,
+        EventType::PodNotReady
+        | EventType::Drift
+        | EventType::RolledBack
+        | EventType::HandedBack
+        | EventType::StandbyStarted => CHANGED,
         _ => Style::new(),
     }
 }

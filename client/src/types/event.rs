@@ -85,6 +85,22 @@ mirror! {
         PodStoppedOverCri = "PodStoppedOverCri",
         /// Events could not be written and were lost; the message tells how many.
         EventsLost = "EventsLost",
+        /// A handoff has begun.
+        HandoffStarted = "HandoffStarted",
+        /// A handoff has come to another state; the message says which and why.
+        HandoffProgressed = "HandoffProgressed",
+        /// A handoff is committed: the self-hosted control plane serves, and the bundle is standby.
+        HandedOver = "HandedOver",
+        /// A handoff takes its way back; the message says why.
+        HandoffFailed = "HandoffFailed",
+        /// The injected pods are back.
+        HandedBack = "HandedBack",
+        /// No API server answered on the node for a while: the standby bundle is projected.
+        StandbyStarted = "StandbyStarted",
+        /// The self-hosted control plane serves again: the standby bundle has given way.
+        StandbyStopped = "StandbyStopped",
+        /// The kubelet's files were changed.
+        KubeletConfigured = "KubeletConfigured",
     }
 }
 

@@ -1258,6 +1258,22 @@ pub enum EventType {
     PodStoppedOverCri = 18,
     /// Events could not be written and were lost; the message tells how many.
     EventsLost = 19,
+    /// A handoff has begun.
+    HandoffStarted = 20,
+    /// A handoff has come to another state; the message says which and why.
+    HandoffProgressed = 21,
+    /// A handoff is committed: the self-hosted control plane serves, and the bundle is standby.
+    HandedOver = 22,
+    /// A handoff takes its way back; the message says why.
+    HandoffFailed = 23,
+    /// The injected pods are back.
+    HandedBack = 24,
+    /// No API server answered on the node for a while: the standby bundle is projected.
+    StandbyStarted = 25,
+    /// The self-hosted control plane serves again: the standby bundle has given way.
+    StandbyStopped = 26,
+    /// The kubelet's files were changed by ConfigureKubelet.
+    KubeletConfigured = 27,
 }
 impl EventType {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1286,6 +1302,14 @@ impl EventType {
             Self::KubeletRestarted => "EVENT_TYPE_KUBELET_RESTARTED",
             Self::PodStoppedOverCri => "EVENT_TYPE_POD_STOPPED_OVER_CRI",
             Self::EventsLost => "EVENT_TYPE_EVENTS_LOST",
+            Self::HandoffStarted => "EVENT_TYPE_HANDOFF_STARTED",
+            Self::HandoffProgressed => "EVENT_TYPE_HANDOFF_PROGRESSED",
+            Self::HandedOver => "EVENT_TYPE_HANDED_OVER",
+            Self::HandoffFailed => "EVENT_TYPE_HANDOFF_FAILED",
+            Self::HandedBack => "EVENT_TYPE_HANDED_BACK",
+            Self::StandbyStarted => "EVENT_TYPE_STANDBY_STARTED",
+            Self::StandbyStopped => "EVENT_TYPE_STANDBY_STOPPED",
+            Self::KubeletConfigured => "EVENT_TYPE_KUBELET_CONFIGURED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1311,6 +1335,14 @@ impl EventType {
             "EVENT_TYPE_KUBELET_RESTARTED" => Some(Self::KubeletRestarted),
             "EVENT_TYPE_POD_STOPPED_OVER_CRI" => Some(Self::PodStoppedOverCri),
             "EVENT_TYPE_EVENTS_LOST" => Some(Self::EventsLost),
+            "EVENT_TYPE_HANDOFF_STARTED" => Some(Self::HandoffStarted),
+            "EVENT_TYPE_HANDOFF_PROGRESSED" => Some(Self::HandoffProgressed),
+            "EVENT_TYPE_HANDED_OVER" => Some(Self::HandedOver),
+            "EVENT_TYPE_HANDOFF_FAILED" => Some(Self::HandoffFailed),
+            "EVENT_TYPE_HANDED_BACK" => Some(Self::HandedBack),
+            "EVENT_TYPE_STANDBY_STARTED" => Some(Self::StandbyStarted),
+            "EVENT_TYPE_STANDBY_STOPPED" => Some(Self::StandbyStopped),
+            "EVENT_TYPE_KUBELET_CONFIGURED" => Some(Self::KubeletConfigured),
             _ => None,
         }
     }
@@ -2708,6 +2740,1127 @@ pub mod pod_injection_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// ApplyObjectsRequest has objects to apply.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ApplyObjectsRequest {
+    /// Objects as YAML or JSON, one or many documents each. Required.
+    #[prost(string, repeated, tag = "1")]
+    pub manifests: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// A kubeconfig (YAML or JSON) with the credentials and address to use, everything inline. Required.
+    #[prost(string, tag = "2")]
+    pub kubeconfig: ::prost::alloc::string::String,
+    /// How long may be tried. Not set: 2 minutes.
+    #[prost(message, optional, tag = "3")]
+    pub timeout: ::core::option::Option<::prost_types::Duration>,
+    /// Only ask the API server what it would say (dryRun=All).
+    #[prost(bool, tag = "4")]
+    pub validate_only: bool,
+}
+/// ApplyObjectsResponse tells of one object.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ApplyObjectsResponse {
+    /// The object.
+    #[prost(message, optional, tag = "1")]
+    pub object: ::core::option::Option<ObjectReference>,
+    /// What has become of it.
+    #[prost(enumeration = "apply_objects_response::Result", tag = "2")]
+    pub result: i32,
+    /// Why it is not applied yet. Empty otherwise.
+    #[prost(string, tag = "3")]
+    pub message: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `ApplyObjectsResponse`.
+pub mod apply_objects_response {
+    /// What has become of it.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Result {
+        /// Never sent.
+        Unspecified = 0,
+        /// It was not there before.
+        Created = 1,
+        /// It was there and was changed.
+        Configured = 2,
+        /// It was there as demanded.
+        Unchanged = 3,
+        /// It is tried again; `message` says why.
+        Waiting = 4,
+    }
+    impl Result {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "RESULT_UNSPECIFIED",
+                Self::Created => "CREATED",
+                Self::Configured => "CONFIGURED",
+                Self::Unchanged => "UNCHANGED",
+                Self::Waiting => "WAITING",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "RESULT_UNSPECIFIED" => Some(Self::Unspecified),
+                "CREATED" => Some(Self::Created),
+                "CONFIGURED" => Some(Self::Configured),
+                "UNCHANGED" => Some(Self::Unchanged),
+                "WAITING" => Some(Self::Waiting),
+                _ => None,
+            }
+        }
+    }
+}
+/// ObjectReference names an object of the cluster.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ObjectReference {
+    /// For example "apps/v1".
+    #[prost(string, tag = "1")]
+    pub api_version: ::prost::alloc::string::String,
+    /// For example "DaemonSet".
+    #[prost(string, tag = "2")]
+    pub kind: ::prost::alloc::string::String,
+    /// Empty for objects of the cluster as a whole.
+    #[prost(string, tag = "3")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Its name.
+    #[prost(string, tag = "4")]
+    pub name: ::prost::alloc::string::String,
+}
+/// StartHandoffRequest says what takes over from what.
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct StartHandoffRequest {
+    /// The bundle that holds the injected control plane. Required.
+    #[prost(string, tag = "1")]
+    pub bundle: ::prost::alloc::string::String,
+    /// The self-hosted control plane's objects as YAML or JSON, one or many documents each. Required.
+    #[prost(string, repeated, tag = "2")]
+    pub manifests: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// A kubeconfig (YAML or JSON) with the credentials that the node uses for the handoff, everything inline. Its server is
+    /// the API server on this very node, preferably by 127.0.0.1: `localhost` and \[::1\] are what steering takes for the API
+    /// server itself. Kept encrypted like Secrets, also after the commit, for standing down after a power loss. Required.
+    #[prost(string, tag = "3")]
+    pub kubeconfig: ::prost::alloc::string::String,
+    /// The pods of the bundle that are handed over, each once: exactly one API_SERVER, and any number of LEADER_ELECTED.
+    /// Pods of the bundle that are not named stay. Required.
+    #[prost(message, repeated, tag = "4")]
+    pub components: ::prost::alloc::vec::Vec<HandoffComponent>,
+    /// Labels that the Node object gets at the beginning and loses on the way back. With such a label in the node selector of
+    /// the API server's DaemonSet, each node gets its pod when its turn has come.
+    #[prost(map = "string, string", tag = "5")]
+    pub node_labels: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// How long each state may take.
+    #[prost(message, optional, tag = "6")]
+    pub deadlines: ::core::option::Option<HandoffDeadlines>,
+    /// How long the self-hosted API server has to have served without a break before the injected one gives way.
+    /// Not set: 10 s.
+    #[prost(message, optional, tag = "7")]
+    pub stable_for: ::core::option::Option<::prost_types::Duration>,
+    /// An id of the client's for this request (AIP-155), so that it can be repeated.
+    #[prost(string, tag = "8")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Check the request and the node, start nothing.
+    #[prost(bool, tag = "9")]
+    pub validate_only: bool,
+}
+/// HandoffComponent is one program of the control plane in its two forms.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HandoffComponent {
+    /// What it is.
+    #[prost(enumeration = "handoff_component::Kind", tag = "1")]
+    pub kind: i32,
+    /// The name of the injected pod, in the namespace of `injected_namespace`. Required.
+    #[prost(string, tag = "2")]
+    pub injected_pod: ::prost::alloc::string::String,
+    /// Not set: "kube-system".
+    #[prost(string, tag = "3")]
+    pub injected_namespace: ::prost::alloc::string::String,
+    /// The namespace of the self-hosted pods. Not set: "kube-system".
+    #[prost(string, tag = "4")]
+    pub namespace: ::prost::alloc::string::String,
+    /// The labels of the self-hosted pods. Required.
+    #[prost(map = "string, string", tag = "5")]
+    pub selector: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// API_SERVER: the port of both. Not set: 6443.
+    #[prost(uint32, tag = "6")]
+    pub port: u32,
+    /// LEADER_ELECTED: the name of the Lease in kube-system. Required for it.
+    #[prost(string, tag = "7")]
+    pub lease: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `HandoffComponent`.
+pub mod handoff_component {
+    /// What it is, which says how it is handed over.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Kind {
+        /// Not allowed.
+        Unspecified = 0,
+        /// Serves on a port that both forms share.
+        ApiServer = 1,
+        /// Works while it holds a lease: the injected form gives it up when it stops.
+        LeaderElected = 2,
+    }
+    impl Kind {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "KIND_UNSPECIFIED",
+                Self::ApiServer => "API_SERVER",
+                Self::LeaderElected => "LEADER_ELECTED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "KIND_UNSPECIFIED" => Some(Self::Unspecified),
+                "API_SERVER" => Some(Self::ApiServer),
+                "LEADER_ELECTED" => Some(Self::LeaderElected),
+                _ => None,
+            }
+        }
+    }
+}
+/// HandoffDeadlines are for single states. What is not set has its default.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HandoffDeadlines {
+    /// HANDOFF_STATE_APPLYING. Default 2 minutes.
+    #[prost(message, optional, tag = "1")]
+    pub apply: ::core::option::Option<::prost_types::Duration>,
+    /// HANDOFF_STATE_WAITING_FOR_READY. Default 5 minutes.
+    #[prost(message, optional, tag = "2")]
+    pub ready: ::core::option::Option<::prost_types::Duration>,
+    /// HANDOFF_STATE_WAITING_FOR_KUBELET. Default 2 minutes.
+    #[prost(message, optional, tag = "3")]
+    pub kubelet: ::core::option::Option<::prost_types::Duration>,
+    /// HANDOFF_STATE_DRAINING. Default 2 minutes.
+    #[prost(message, optional, tag = "4")]
+    pub drain: ::core::option::Option<::prost_types::Duration>,
+    /// HANDOFF_STATE_HANDING_OVER. Default 2 minutes.
+    #[prost(message, optional, tag = "5")]
+    pub hand_over: ::core::option::Option<::prost_types::Duration>,
+    /// HANDOFF_STATE_VERIFYING. Default 1 minute.
+    #[prost(message, optional, tag = "6")]
+    pub verify: ::core::option::Option<::prost_types::Duration>,
+}
+/// Handoff is the handoff of one node.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Handoff {
+    /// Made by the node.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// The bundle with the injected control plane.
+    #[prost(string, tag = "2")]
+    pub bundle: ::prost::alloc::string::String,
+    /// Where it has come to.
+    #[prost(enumeration = "HandoffState", tag = "3")]
+    pub state: i32,
+    /// What is waited for now, for people. Empty when nothing is.
+    #[prost(string, tag = "4")]
+    pub message: ::prost::alloc::string::String,
+    /// When it began.
+    #[prost(message, optional, tag = "5")]
+    pub start_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// When its state last changed.
+    #[prost(message, optional, tag = "6")]
+    pub state_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// When the state's deadline passes. Not set when it has none.
+    #[prost(message, optional, tag = "7")]
+    pub deadline: ::core::option::Option<::prost_types::Timestamp>,
+    /// Why it takes or took the way back. Not set otherwise.
+    #[prost(message, optional, tag = "8")]
+    pub failure: ::core::option::Option<HandoffFailure>,
+    /// The states that it has gone through, in order, with the present one last.
+    #[prost(message, repeated, tag = "9")]
+    pub steps: ::prost::alloc::vec::Vec<HandoffStep>,
+    /// The injected pods that are not projected.
+    #[prost(message, repeated, tag = "10")]
+    pub withheld: ::prost::alloc::vec::Vec<PodReference>,
+    /// How the port was or will be handed over.
+    #[prost(message, optional, tag = "11")]
+    pub steering: ::core::option::Option<Steering>,
+    /// Counts up with each change, so that a watcher sees what is newer.
+    #[prost(uint64, tag = "12")]
+    pub generation: u64,
+}
+/// HandoffStep is one state that a handoff was in.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HandoffStep {
+    /// The state.
+    #[prost(enumeration = "HandoffState", tag = "1")]
+    pub state: i32,
+    /// When it began.
+    #[prost(message, optional, tag = "2")]
+    pub start_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// When it ended. Not set for the present one.
+    #[prost(message, optional, tag = "3")]
+    pub end_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// What was waited for last, or what came of it.
+    #[prost(string, tag = "4")]
+    pub message: ::prost::alloc::string::String,
+}
+/// HandoffFailure is why a handoff took the way back.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HandoffFailure {
+    /// In which state.
+    #[prost(enumeration = "HandoffState", tag = "1")]
+    pub state: i32,
+    /// Stable, in UPPER_SNAKE_CASE; docs/errors.md lists them.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    /// For people, with the remedy.
+    #[prost(string, tag = "3")]
+    pub message: ::prost::alloc::string::String,
+}
+/// Steering is how new connections to the API server's port are led to one of the two API servers.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Steering {
+    /// Whether and how.
+    #[prost(enumeration = "steering::Mode", tag = "1")]
+    pub mode: i32,
+    /// Why not, for NONE.
+    #[prost(string, tag = "2")]
+    pub message: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `Steering`.
+pub mod steering {
+    /// Whether and how.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Mode {
+        /// Not decided yet.
+        Unspecified = 0,
+        /// By the destination address: \[::1\] is the newcomer's own.
+        ByLoopback = 1,
+        /// By a mark on the packets of the newcomer's group (gid), where the node has no IPv6.
+        ByMark = 2,
+        /// Not at all: the kernel or the rights do not allow it, so that some connections may be lost while the injected
+        /// API server stops.
+        None = 3,
+    }
+    impl Mode {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "MODE_UNSPECIFIED",
+                Self::ByLoopback => "BY_LOOPBACK",
+                Self::ByMark => "BY_MARK",
+                Self::None => "NONE",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "MODE_UNSPECIFIED" => Some(Self::Unspecified),
+                "BY_LOOPBACK" => Some(Self::ByLoopback),
+                "BY_MARK" => Some(Self::ByMark),
+                "NONE" => Some(Self::None),
+                _ => None,
+            }
+        }
+    }
+}
+/// GetHandoffRequest asks for the node's handoff.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetHandoffRequest {}
+/// WatchHandoffRequest asks for the node's handoff and its changes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchHandoffRequest {}
+/// WatchHandoffResponse is the handoff as it is now.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchHandoffResponse {
+    /// The handoff.
+    #[prost(message, optional, tag = "1")]
+    pub handoff: ::core::option::Option<Handoff>,
+}
+/// AbortHandoffRequest asks for the way back.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AbortHandoffRequest {
+    /// When set, only this handoff is aborted: else NOT_FOUND.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+/// HandoffState is where a handoff has come to. docs/self-hosting.md has the way back of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum HandoffState {
+    /// Never sent.
+    Unspecified = 0,
+    /// The objects are applied, with the injected control plane serving alone.
+    Applying = 1,
+    /// The self-hosted pods on this node start; they are to be Ready, and the API server to serve by its own identity.
+    WaitingForReady = 2,
+    /// The kubelet is to have heard from its API server: before that it stops nothing.
+    WaitingForKubelet = 3,
+    /// The injected scheduler and controller manager stop, and their leases go over.
+    Draining = 4,
+    /// New connections are steered to the self-hosted API server, and the injected one stops.
+    HandingOver = 5,
+    /// A write and a read through the self-hosted API server, its identity, and who holds the leases.
+    Verifying = 6,
+    /// Handed over. The bundle is standby.
+    Committed = 7,
+    /// On the way back: the injected pods come back, then the self-hosted ones go.
+    Reverting = 8,
+    /// Handed back: as before the handoff, but for objects that are no workloads, which stay.
+    Reverted = 9,
+    /// Handed over, but no API server answered on the node for a while: the standby bundle is projected.
+    StandingIn = 10,
+    /// The self-hosted control plane is back, and the standby bundle gives way to it: as from
+    /// HANDOFF_STATE_WAITING_FOR_READY, and back to HANDOFF_STATE_STANDING_IN when that fails.
+    StandingDown = 11,
+}
+impl HandoffState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "HANDOFF_STATE_UNSPECIFIED",
+            Self::Applying => "HANDOFF_STATE_APPLYING",
+            Self::WaitingForReady => "HANDOFF_STATE_WAITING_FOR_READY",
+            Self::WaitingForKubelet => "HANDOFF_STATE_WAITING_FOR_KUBELET",
+            Self::Draining => "HANDOFF_STATE_DRAINING",
+            Self::HandingOver => "HANDOFF_STATE_HANDING_OVER",
+            Self::Verifying => "HANDOFF_STATE_VERIFYING",
+            Self::Committed => "HANDOFF_STATE_COMMITTED",
+            Self::Reverting => "HANDOFF_STATE_REVERTING",
+            Self::Reverted => "HANDOFF_STATE_REVERTED",
+            Self::StandingIn => "HANDOFF_STATE_STANDING_IN",
+            Self::StandingDown => "HANDOFF_STATE_STANDING_DOWN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "HANDOFF_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "HANDOFF_STATE_APPLYING" => Some(Self::Applying),
+            "HANDOFF_STATE_WAITING_FOR_READY" => Some(Self::WaitingForReady),
+            "HANDOFF_STATE_WAITING_FOR_KUBELET" => Some(Self::WaitingForKubelet),
+            "HANDOFF_STATE_DRAINING" => Some(Self::Draining),
+            "HANDOFF_STATE_HANDING_OVER" => Some(Self::HandingOver),
+            "HANDOFF_STATE_VERIFYING" => Some(Self::Verifying),
+            "HANDOFF_STATE_COMMITTED" => Some(Self::Committed),
+            "HANDOFF_STATE_REVERTING" => Some(Self::Reverting),
+            "HANDOFF_STATE_REVERTED" => Some(Self::Reverted),
+            "HANDOFF_STATE_STANDING_IN" => Some(Self::StandingIn),
+            "HANDOFF_STATE_STANDING_DOWN" => Some(Self::StandingDown),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod handoff_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// HandoffService moves the node from its injected control plane to the self-hosted one, with the way back kept open.
+    ///
+    /// A node has at most one handoff: that of the bundle that holds its control plane. Its state is on the node's disk, and it
+    /// goes on without its client. Until it is HANDOFF_STATE_COMMITTED, whatever goes wrong brings the injected pods back
+    /// without being asked. After that the bundle is *standby*: it is kept but not projected, unless no API server answers on
+    /// the node for a while (a power loss), and it stands down again when the self-hosted one serves.
+    #[derive(Debug, Clone)]
+    pub struct HandoffServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl HandoffServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> HandoffServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> HandoffServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            HandoffServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// ApplyObjects applies objects to the cluster by server-side apply with the field manager "seedpod", in this order:
+        /// namespaces, CustomResourceDefinitions (which are waited for), and the rest as they come. It tries again what may
+        /// succeed later, until the deadline. An object that is there already as demanded is left as it is. It streams what has
+        /// become of each object, and ends in OK when all are applied.
+        ///
+        /// Needs the role seedpod:injector or seedpod:admin. What may be applied is up to the credentials in the request.
+        ///
+        /// Codes: INVALID_ARGUMENT for a manifest or kubeconfig that cannot be read, or an object that the API server refuses;
+        /// ABORTED when another field manager has a field (the message names the field and the manager); UNAVAILABLE when the API server does not answer in time;
+        /// PERMISSION_DENIED when the credentials do not suffice.
+        pub async fn apply_objects(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ApplyObjectsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ApplyObjectsResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/seedpod.v1.HandoffService/ApplyObjects",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("seedpod.v1.HandoffService", "ApplyObjects"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// StartHandoff begins a handoff. The answer comes when that is durable on the node's disk; WatchHandoff tells how it
+        /// goes. With the same request_id and content it answers as before. After a handoff that was handed back, it begins a new
+        /// one.
+        ///
+        /// Needs the role seedpod:injector or seedpod:admin.
+        ///
+        /// Codes: INVALID_ARGUMENT for what is wrong in the request; NOT_FOUND when there is no such bundle; FAILED_PRECONDITION
+        /// when the bundle is on trial, is not ready or is handed over already; ALREADY_EXISTS when a handoff is under way.
+        pub async fn start_handoff(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StartHandoffRequest>,
+        ) -> std::result::Result<tonic::Response<super::Handoff>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/seedpod.v1.HandoffService/StartHandoff",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("seedpod.v1.HandoffService", "StartHandoff"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// GetHandoff returns the node's handoff. NOT_FOUND when there was none.
+        pub async fn get_handoff(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetHandoffRequest>,
+        ) -> std::result::Result<tonic::Response<super::Handoff>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/seedpod.v1.HandoffService/GetHandoff",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("seedpod.v1.HandoffService", "GetHandoff"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// WatchHandoff sends the node's handoff at once, and from then on whenever it has changed, until the client goes away.
+        /// A client that is slower than the changes gets the newest. NOT_FOUND when there is none.
+        pub async fn watch_handoff(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchHandoffRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchHandoffResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/seedpod.v1.HandoffService/WatchHandoff",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("seedpod.v1.HandoffService", "WatchHandoff"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// AbortHandoff has a handoff that is under way take its way back. The answer comes when that is durable; the injected
+        /// pods are back when the state is HANDOFF_STATE_REVERTED. Aborting one that goes back or was handed back already is no error.
+        ///
+        /// Needs the role seedpod:injector or seedpod:admin.
+        ///
+        /// Codes: NOT_FOUND when there is none; FAILED_PRECONDITION when it is committed.
+        pub async fn abort_handoff(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AbortHandoffRequest>,
+        ) -> std::result::Result<tonic::Response<super::Handoff>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/seedpod.v1.HandoffService/AbortHandoff",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("seedpod.v1.HandoffService", "AbortHandoff"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod handoff_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with HandoffServiceServer.
+    #[async_trait]
+    pub trait HandoffService: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the ApplyObjects method.
+        type ApplyObjectsStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ApplyObjectsResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// ApplyObjects applies objects to the cluster by server-side apply with the field manager "seedpod", in this order:
+        /// namespaces, CustomResourceDefinitions (which are waited for), and the rest as they come. It tries again what may
+        /// succeed later, until the deadline. An object that is there already as demanded is left as it is. It streams what has
+        /// become of each object, and ends in OK when all are applied.
+        ///
+        /// Needs the role seedpod:injector or seedpod:admin. What may be applied is up to the credentials in the request.
+        ///
+        /// Codes: INVALID_ARGUMENT for a manifest or kubeconfig that cannot be read, or an object that the API server refuses;
+        /// ABORTED when another field manager has a field (the message names the field and the manager); UNAVAILABLE when the API server does not answer in time;
+        /// PERMISSION_DENIED when the credentials do not suffice.
+        async fn apply_objects(
+            &self,
+            request: tonic::Request<super::ApplyObjectsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::ApplyObjectsStream>,
+            tonic::Status,
+        >;
+        /// StartHandoff begins a handoff. The answer comes when that is durable on the node's disk; WatchHandoff tells how it
+        /// goes. With the same request_id and content it answers as before. After a handoff that was handed back, it begins a new
+        /// one.
+        ///
+        /// Needs the role seedpod:injector or seedpod:admin.
+        ///
+        /// Codes: INVALID_ARGUMENT for what is wrong in the request; NOT_FOUND when there is no such bundle; FAILED_PRECONDITION
+        /// when the bundle is on trial, is not ready or is handed over already; ALREADY_EXISTS when a handoff is under way.
+        async fn start_handoff(
+            &self,
+            request: tonic::Request<super::StartHandoffRequest>,
+        ) -> std::result::Result<tonic::Response<super::Handoff>, tonic::Status>;
+        /// GetHandoff returns the node's handoff. NOT_FOUND when there was none.
+        async fn get_handoff(
+            &self,
+            request: tonic::Request<super::GetHandoffRequest>,
+        ) -> std::result::Result<tonic::Response<super::Handoff>, tonic::Status>;
+        /// Server streaming response type for the WatchHandoff method.
+        type WatchHandoffStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchHandoffResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// WatchHandoff sends the node's handoff at once, and from then on whenever it has changed, until the client goes away.
+        /// A client that is slower than the changes gets the newest. NOT_FOUND when there is none.
+        async fn watch_handoff(
+            &self,
+            request: tonic::Request<super::WatchHandoffRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchHandoffStream>,
+            tonic::Status,
+        >;
+        /// AbortHandoff has a handoff that is under way take its way back. The answer comes when that is durable; the injected
+        /// pods are back when the state is HANDOFF_STATE_REVERTED. Aborting one that goes back or was handed back already is no error.
+        ///
+        /// Needs the role seedpod:injector or seedpod:admin.
+        ///
+        /// Codes: NOT_FOUND when there is none; FAILED_PRECONDITION when it is committed.
+        async fn abort_handoff(
+            &self,
+            request: tonic::Request<super::AbortHandoffRequest>,
+        ) -> std::result::Result<tonic::Response<super::Handoff>, tonic::Status>;
+    }
+    /// HandoffService moves the node from its injected control plane to the self-hosted one, with the way back kept open.
+    ///
+    /// A node has at most one handoff: that of the bundle that holds its control plane. Its state is on the node's disk, and it
+    /// goes on without its client. Until it is HANDOFF_STATE_COMMITTED, whatever goes wrong brings the injected pods back
+    /// without being asked. After that the bundle is *standby*: it is kept but not projected, unless no API server answers on
+    /// the node for a while (a power loss), and it stands down again when the self-hosted one serves.
+    #[derive(Debug)]
+    pub struct HandoffServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> HandoffServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for HandoffServiceServer<T>
+    where
+        T: HandoffService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/seedpod.v1.HandoffService/ApplyObjects" => {
+                    #[allow(non_camel_case_types)]
+                    struct ApplyObjectsSvc<T: HandoffService>(pub Arc<T>);
+                    impl<
+                        T: HandoffService,
+                    > tonic::server::ServerStreamingService<super::ApplyObjectsRequest>
+                    for ApplyObjectsSvc<T> {
+                        type Response = super::ApplyObjectsResponse;
+                        type ResponseStream = T::ApplyObjectsStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ApplyObjectsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as HandoffService>::apply_objects(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ApplyObjectsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/seedpod.v1.HandoffService/StartHandoff" => {
+                    #[allow(non_camel_case_types)]
+                    struct StartHandoffSvc<T: HandoffService>(pub Arc<T>);
+                    impl<
+                        T: HandoffService,
+                    > tonic::server::UnaryService<super::StartHandoffRequest>
+                    for StartHandoffSvc<T> {
+                        type Response = super::Handoff;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StartHandoffRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as HandoffService>::start_handoff(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StartHandoffSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/seedpod.v1.HandoffService/GetHandoff" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetHandoffSvc<T: HandoffService>(pub Arc<T>);
+                    impl<
+                        T: HandoffService,
+                    > tonic::server::UnaryService<super::GetHandoffRequest>
+                    for GetHandoffSvc<T> {
+                        type Response = super::Handoff;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetHandoffRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as HandoffService>::get_handoff(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetHandoffSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/seedpod.v1.HandoffService/WatchHandoff" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchHandoffSvc<T: HandoffService>(pub Arc<T>);
+                    impl<
+                        T: HandoffService,
+                    > tonic::server::ServerStreamingService<super::WatchHandoffRequest>
+                    for WatchHandoffSvc<T> {
+                        type Response = super::WatchHandoffResponse;
+                        type ResponseStream = T::WatchHandoffStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchHandoffRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as HandoffService>::watch_handoff(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchHandoffSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/seedpod.v1.HandoffService/AbortHandoff" => {
+                    #[allow(non_camel_case_types)]
+                    struct AbortHandoffSvc<T: HandoffService>(pub Arc<T>);
+                    impl<
+                        T: HandoffService,
+                    > tonic::server::UnaryService<super::AbortHandoffRequest>
+                    for AbortHandoffSvc<T> {
+                        type Response = super::Handoff;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AbortHandoffRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as HandoffService>::abort_handoff(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AbortHandoffSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for HandoffServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "seedpod.v1.HandoffService";
+    impl<T> tonic::server::NamedService for HandoffServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// GetNodeRequest is empty.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetNodeRequest {}
@@ -2963,6 +4116,157 @@ pub struct Limits {
     #[prost(uint64, tag = "2")]
     pub max_bundle_bytes: u64,
 }
+/// CheckNodeRequest says what to look at.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckNodeRequest {
+    /// TCP ports that are to be free, or taken by pods of Seedpod.
+    #[prost(uint32, repeated, tag = "1")]
+    pub ports: ::prost::alloc::vec::Vec<u32>,
+    /// Images that are to be there.
+    #[prost(string, repeated, tag = "2")]
+    pub images: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Absolute paths whose file systems' free space is asked for; what is not there yet counts as its nearest parent.
+    #[prost(string, repeated, tag = "3")]
+    pub paths: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// CheckNodeResponse is what was found.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckNodeResponse {
+    /// The node's clock when it answered.
+    #[prost(message, optional, tag = "1")]
+    pub time: ::core::option::Option<::prost_types::Timestamp>,
+    /// For each port of the request, in its order.
+    #[prost(message, repeated, tag = "2")]
+    pub ports: ::prost::alloc::vec::Vec<PortCheck>,
+    /// For each image of the request, in its order.
+    #[prost(message, repeated, tag = "3")]
+    pub images: ::prost::alloc::vec::Vec<ImageCheck>,
+    /// For each path of the request, in its order.
+    #[prost(message, repeated, tag = "4")]
+    pub paths: ::prost::alloc::vec::Vec<PathCheck>,
+    /// Whether the node has cgroup v2: 1 or 2. 0: not known.
+    #[prost(uint32, tag = "5")]
+    pub cgroup_version: u32,
+    /// The memory of the machine in bytes.
+    #[prost(uint64, tag = "6")]
+    pub memory_bytes: u64,
+    /// How many processors there are.
+    #[prost(uint32, tag = "7")]
+    pub cpu_count: u32,
+    /// The version of the kubelet, such as "v1.37.2". Empty: it cannot be told.
+    #[prost(string, tag = "8")]
+    pub kubelet_version: ::prost::alloc::string::String,
+    /// Whether a port can be handed over without losing a connection, and how.
+    #[prost(message, optional, tag = "9")]
+    pub steering: ::core::option::Option<Steering>,
+    /// Whether ConfigureKubelet is configured.
+    #[prost(bool, tag = "10")]
+    pub kubelet_configurable: bool,
+    /// The addresses of the node's interfaces, without loopback and link-local ones.
+    #[prost(string, repeated, tag = "11")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// PortCheck is one port.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PortCheck {
+    /// The port.
+    #[prost(uint32, tag = "1")]
+    pub port: u32,
+    /// Whether nothing listens on it.
+    #[prost(bool, tag = "2")]
+    pub free: bool,
+    /// The pod of Seedpod that listens, or has it in its manifest. Not set otherwise.
+    #[prost(message, optional, tag = "3")]
+    pub pod: ::core::option::Option<PodReference>,
+    /// The process that listens, for people, such as "etcd (pid 812)". Empty when nothing does or it cannot be told.
+    #[prost(string, tag = "4")]
+    pub holder: ::prost::alloc::string::String,
+}
+/// ImageCheck is one image.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ImageCheck {
+    /// As in the request.
+    #[prost(string, tag = "1")]
+    pub image: ::prost::alloc::string::String,
+    /// Whether the runtime has it. False also when that cannot be told.
+    #[prost(bool, tag = "2")]
+    pub present: bool,
+    /// Why it cannot be told. Empty otherwise.
+    #[prost(string, tag = "3")]
+    pub message: ::prost::alloc::string::String,
+}
+/// PathCheck is one path.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PathCheck {
+    /// As in the request.
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    /// Free for root, in bytes.
+    #[prost(uint64, tag = "2")]
+    pub free_bytes: u64,
+    /// Whether the path is there and not empty.
+    #[prost(bool, tag = "3")]
+    pub in_use: bool,
+}
+/// ConfigureKubeletRequest has the kubelet's files. One that is not set stays as it is; an empty one is removed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ConfigureKubeletRequest {
+    /// The kubeconfig, for kubelet.kubeconfigFile. Secret.
+    #[prost(string, optional, tag = "1")]
+    pub kubeconfig: ::core::option::Option<::prost::alloc::string::String>,
+    /// The kubeconfig for TLS bootstrapping, for kubelet.bootstrapKubeconfigFile. Secret.
+    #[prost(string, optional, tag = "2")]
+    pub bootstrap_kubeconfig: ::core::option::Option<::prost::alloc::string::String>,
+    /// PEM certificates of the authorities whose clients the kubelet lets in, for kubelet.clientCAFile.
+    #[prost(string, optional, tag = "3")]
+    pub client_ca: ::core::option::Option<::prost::alloc::string::String>,
+    /// Only tell what would be done.
+    #[prost(bool, tag = "4")]
+    pub validate_only: bool,
+    /// Restart the kubelet also when nothing has changed, and it has not heard from its API server (it is unsynced).
+    #[prost(bool, tag = "5")]
+    pub restart_unsynced: bool,
+}
+/// ConfigureKubeletResponse tells what was done.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConfigureKubeletResponse {
+    /// Paths of the files that have changed, or would.
+    #[prost(string, repeated, tag = "1")]
+    pub changed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether the kubelet was restarted, or would be.
+    #[prost(bool, tag = "2")]
+    pub restarted: bool,
+}
+/// ResetNodeRequest says what to take back.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResetNodeRequest {
+    /// Bundles to remove, in this order, each when the pods of the one before have stopped. None is no error.
+    #[prost(string, repeated, tag = "1")]
+    pub bundles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether the kubelet's files are removed.
+    #[prost(bool, tag = "2")]
+    pub kubelet: bool,
+    /// Directories to remove with all that is in them, once the pods have stopped.
+    #[prost(string, repeated, tag = "3")]
+    pub directories: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How long may be waited for pods. Not set: 2 minutes.
+    #[prost(message, optional, tag = "4")]
+    pub timeout: ::core::option::Option<::prost_types::Duration>,
+}
+/// ResetNodeResponse tells what was done.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResetNodeResponse {
+    /// The bundles that were there.
+    #[prost(string, repeated, tag = "1")]
+    pub bundles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Paths of files and directories that were removed.
+    #[prost(string, repeated, tag = "2")]
+    pub removed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether the kubelet was restarted.
+    #[prost(bool, tag = "3")]
+    pub kubelet_restarted: bool,
+}
 /// Generated client implementations.
 pub mod node_service_client {
     #![allow(
@@ -3078,6 +4382,98 @@ pub mod node_service_client {
                 .insert(GrpcMethod::new("seedpod.v1.NodeService", "GetNode"));
             self.inner.unary(req, path, codec).await
         }
+        /// CheckNode looks at what a control plane needs: ports, images, disk space, the clock, cgroups. It changes nothing, and
+        /// answers OK whatever it finds.
+        ///
+        /// Codes: INVALID_ARGUMENT for a port or path that is none.
+        pub async fn check_node(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CheckNodeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckNodeResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/seedpod.v1.NodeService/CheckNode",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("seedpod.v1.NodeService", "CheckNode"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// ConfigureKubelet gives the kubelet what it needs to join a cluster, or takes it away: files at the paths of the
+        /// daemon's configuration, written whole and durably. When one of them has changed, the kubelet is restarted. Doing the
+        /// same again changes nothing.
+        ///
+        /// Needs the role seedpod:admin.
+        ///
+        /// Codes: INVALID_ARGUMENT for a file that cannot be what it should; FAILED_PRECONDITION when the daemon is not
+        /// configured with a path for a file (kubelet.kubeconfigFile, ...) or may not restart the kubelet (kubeletRestart).
+        pub async fn configure_kubelet(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ConfigureKubeletRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ConfigureKubeletResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/seedpod.v1.NodeService/ConfigureKubelet",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("seedpod.v1.NodeService", "ConfigureKubelet"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// ResetNode takes back what installing a control plane has done: the handoff is forgotten, the bundles are removed with
+        /// their history, the kubelet's files are removed and the kubelet is restarted, and then the directories are removed. It
+        /// answers when all of that is done; called again after a failure, it goes on.
+        ///
+        /// Needs the role seedpod:admin.
+        ///
+        /// Codes: INVALID_ARGUMENT for a directory that is not among reset.directories of the daemon's configuration;
+        /// DEADLINE_EXCEEDED when pods do not stop in time.
+        pub async fn reset_node(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ResetNodeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResetNodeResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/seedpod.v1.NodeService/ResetNode",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("seedpod.v1.NodeService", "ResetNode"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -3099,6 +4495,47 @@ pub mod node_service_server {
             &self,
             request: tonic::Request<super::GetNodeRequest>,
         ) -> std::result::Result<tonic::Response<super::Node>, tonic::Status>;
+        /// CheckNode looks at what a control plane needs: ports, images, disk space, the clock, cgroups. It changes nothing, and
+        /// answers OK whatever it finds.
+        ///
+        /// Codes: INVALID_ARGUMENT for a port or path that is none.
+        async fn check_node(
+            &self,
+            request: tonic::Request<super::CheckNodeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckNodeResponse>,
+            tonic::Status,
+        >;
+        /// ConfigureKubelet gives the kubelet what it needs to join a cluster, or takes it away: files at the paths of the
+        /// daemon's configuration, written whole and durably. When one of them has changed, the kubelet is restarted. Doing the
+        /// same again changes nothing.
+        ///
+        /// Needs the role seedpod:admin.
+        ///
+        /// Codes: INVALID_ARGUMENT for a file that cannot be what it should; FAILED_PRECONDITION when the daemon is not
+        /// configured with a path for a file (kubelet.kubeconfigFile, ...) or may not restart the kubelet (kubeletRestart).
+        async fn configure_kubelet(
+            &self,
+            request: tonic::Request<super::ConfigureKubeletRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ConfigureKubeletResponse>,
+            tonic::Status,
+        >;
+        /// ResetNode takes back what installing a control plane has done: the handoff is forgotten, the bundles are removed with
+        /// their history, the kubelet's files are removed and the kubelet is restarted, and then the directories are removed. It
+        /// answers when all of that is done; called again after a failure, it goes on.
+        ///
+        /// Needs the role seedpod:admin.
+        ///
+        /// Codes: INVALID_ARGUMENT for a directory that is not among reset.directories of the daemon's configuration;
+        /// DEADLINE_EXCEEDED when pods do not stop in time.
+        async fn reset_node(
+            &self,
+            request: tonic::Request<super::ResetNodeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResetNodeResponse>,
+            tonic::Status,
+        >;
     }
     /// NodeService tells about the node and the daemon on it.
     #[derive(Debug)]
@@ -3207,6 +4644,141 @@ pub mod node_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetNodeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/seedpod.v1.NodeService/CheckNode" => {
+                    #[allow(non_camel_case_types)]
+                    struct CheckNodeSvc<T: NodeService>(pub Arc<T>);
+                    impl<
+                        T: NodeService,
+                    > tonic::server::UnaryService<super::CheckNodeRequest>
+                    for CheckNodeSvc<T> {
+                        type Response = super::CheckNodeResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CheckNodeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as NodeService>::check_node(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CheckNodeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/seedpod.v1.NodeService/ConfigureKubelet" => {
+                    #[allow(non_camel_case_types)]
+                    struct ConfigureKubeletSvc<T: NodeService>(pub Arc<T>);
+                    impl<
+                        T: NodeService,
+                    > tonic::server::UnaryService<super::ConfigureKubeletRequest>
+                    for ConfigureKubeletSvc<T> {
+                        type Response = super::ConfigureKubeletResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ConfigureKubeletRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as NodeService>::configure_kubelet(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ConfigureKubeletSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/seedpod.v1.NodeService/ResetNode" => {
+                    #[allow(non_camel_case_types)]
+                    struct ResetNodeSvc<T: NodeService>(pub Arc<T>);
+                    impl<
+                        T: NodeService,
+                    > tonic::server::UnaryService<super::ResetNodeRequest>
+                    for ResetNodeSvc<T> {
+                        type Response = super::ResetNodeResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ResetNodeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as NodeService>::reset_node(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ResetNodeSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

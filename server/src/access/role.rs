@@ -59,8 +59,40 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
         Rule::Authenticated,
     ),
     (
+        "/seedpod.v1.HandoffService/AbortHandoff",
+        Rule::AtLeast(Role::Injector),
+    ),
+    (
+        "/seedpod.v1.HandoffService/ApplyObjects",
+        Rule::AtLeast(Role::Injector),
+    ),
+    (
+        "/seedpod.v1.HandoffService/GetHandoff",
+        Rule::AtLeast(Role::Reader),
+    ),
+    (
+        "/seedpod.v1.HandoffService/StartHandoff",
+        Rule::AtLeast(Role::Injector),
+    ),
+    (
+        "/seedpod.v1.HandoffService/WatchHandoff",
+        Rule::AtLeast(Role::Reader),
+    ),
+    (
+        "/seedpod.v1.NodeService/CheckNode",
+        Rule::AtLeast(Role::Reader),
+    ),
+    (
+        "/seedpod.v1.NodeService/ConfigureKubelet",
+        Rule::AtLeast(Role::Admin),
+    ),
+    (
         "/seedpod.v1.NodeService/GetNode",
         Rule::AtLeast(Role::Reader),
+    ),
+    (
+        "/seedpod.v1.NodeService/ResetNode",
+        Rule::AtLeast(Role::Admin),
     ),
     (
         "/seedpod.v1.PodInjectionService/ConfirmRevision",

@@ -12,7 +12,8 @@ use std::{
 
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose};
 use seedpod_proto::v1::{
-    GetNodeRequest, Node,
+    CheckNodeRequest, CheckNodeResponse, ConfigureKubeletRequest, ConfigureKubeletResponse,
+    GetNodeRequest, Node, ResetNodeRequest, ResetNodeResponse,
     node_service_client::NodeServiceClient,
     node_service_server::{NodeService, NodeServiceServer},
 };
@@ -58,6 +59,27 @@ impl NodeService for TestNode {
             state_directory: identity.serial.unwrap_or_default(),
             ..Node::default()
         }))
+    }
+
+    async fn check_node(
+        &self,
+        _: Request<CheckNodeRequest>,
+    ) -> Result<Response<CheckNodeResponse>, Status> {
+        Err(Status::unimplemented("not called"))
+    }
+
+    async fn configure_kubelet(
+        &self,
+        _: Request<ConfigureKubeletRequest>,
+    ) -> Result<Response<ConfigureKubeletResponse>, Status> {
+        Err(Status::unimplemented("not called"))
+    }
+
+    async fn reset_node(
+        &self,
+        _: Request<ResetNodeRequest>,
+    ) -> Result<Response<ResetNodeResponse>, Status> {
+        Err(Status::unimplemented("not called"))
     }
 }
 

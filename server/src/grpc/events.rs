@@ -89,5 +89,13 @@ fn event_type(kind: EventKind) -> EventType {
         EventKind::KubeletRestarted => EventType::KubeletRestarted,
         EventKind::PodStoppedOverCri => EventType::PodStoppedOverCri,
         EventKind::EventsLost => EventType::EventsLost,
+        EventKind::HandoffStarted => EventType::HandoffStarted,
+        EventKind::HandoffProgressed => EventType::HandoffProgressed,
+        EventKind::HandedOver => EventType::HandedOver,
+        EventKind::HandoffFailed => EventType::HandoffFailed,
+        EventKind::HandedBack => EventType::HandedBack,
+        EventKind::StandbyStarted => EventType::StandbyStarted,
+        EventKind::StandbyStopped => EventType::StandbyStopped,
+        EventKind::KubeletConfigured => EventType::KubeletConfigured,
     }
 }

@@ -3,8 +3,9 @@
 use std::{path::Path, time::Duration};
 
 use seedpod_proto::v1::{
-    ContainerRuntime, GetNodeRequest, Kubelet, Limits, Node, Objects, Problem, container_runtime,
-    kubelet, node_service_server::NodeService,
+    CheckNodeRequest, CheckNodeResponse, ConfigureKubeletRequest, ConfigureKubeletResponse,
+    ContainerRuntime, GetNodeRequest, Kubelet, Limits, Node, Objects, Problem, ResetNodeRequest,
+    ResetNodeResponse, container_runtime, kubelet, node_service_server::NodeService,
 };
 use tokio::{net::UnixStream, time::timeout};
 use tonic::{Request, Response, Status};
@@ -84,6 +85,27 @@ impl NodeService for Api {
                 key_name: info.encryption_key.clone().unwrap_or_default(),
             }),
         }))
+    }
+
+    async fn check_node(
+        &self,
+        _: Request<CheckNodeRequest>,
+    ) -> Result<Response<CheckNodeResponse>, Status> {
+        Err(Status::unimplemented("CheckNode"))
+    }
+
+    async fn configure_kubelet(
+        &self,
+        _: Request<ConfigureKubeletRequest>,
+    ) -> Result<Response<ConfigureKubeletResponse>, Status> {
+        Err(Status::unimplemented("ConfigureKubelet"))
+    }
+
+    async fn reset_node(
+        &self,
+        _: Request<ResetNodeRequest>,
+    ) -> Result<Response<ResetNodeResponse>, Status> {
+        Err(Status::unimplemented("ResetNode"))
     }
 }
 

@@ -393,6 +393,27 @@ impl NodeService for Service {
         })
         .await
     }
+
+    async fn check_node(
+        &self,
+        _: Request<v1::CheckNodeRequest>,
+    ) -> Result<Response<v1::CheckNodeResponse>, Status> {
+        Err(Status::unimplemented("CheckNode"))
+    }
+
+    async fn configure_kubelet(
+        &self,
+        _: Request<v1::ConfigureKubeletRequest>,
+    ) -> Result<Response<v1::ConfigureKubeletResponse>, Status> {
+        Err(Status::unimplemented("ConfigureKubelet"))
+    }
+
+    async fn reset_node(
+        &self,
+        _: Request<v1::ResetNodeRequest>,
+    ) -> Result<Response<v1::ResetNodeResponse>, Status> {
+        Err(Status::unimplemented("ResetNode"))
+    }
 }
 
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}

@@ -57,6 +57,7 @@ async fn who_may(path: &str) -> [bool; 4] {
 const EVERYBODY: [bool; 4] = [true, true, true, true];
 const READERS: [bool; 4] = [false, true, true, true];
 const INJECTORS: [bool; 4] = [false, false, true, true];
+const ADMINS: [bool; 4] = [false, false, false, true];
 
 macro_rules! who_may {
     ($($name:ident: $path:literal, $expected:expr;)*) => {
@@ -91,6 +92,14 @@ who_may! {
     get_revision_is_for_readers: "/seedpod.v1.PodInjectionService/GetRevision", READERS;
     rollback_bundle_is_for_injectors: "/seedpod.v1.PodInjectionService/RollbackBundle", INJECTORS;
     confirm_revision_is_for_injectors: "/seedpod.v1.PodInjectionService/ConfirmRevision", INJECTORS;
+    check_node_is_for_readers: "/seedpod.v1.NodeService/CheckNode", READERS;
+    configure_kubelet_is_for_admins: "/seedpod.v1.NodeService/ConfigureKubelet", ADMINS;
+    reset_node_is_for_admins: "/seedpod.v1.NodeService/ResetNode", ADMINS;
+    apply_objects_is_for_injectors: "/seedpod.v1.HandoffService/ApplyObjects", INJECTORS;
+    start_handoff_is_for_injectors: "/seedpod.v1.HandoffService/StartHandoff", INJECTORS;
+    abort_handoff_is_for_injectors: "/seedpod.v1.HandoffService/AbortHandoff", INJECTORS;
+    get_handoff_is_for_readers: "/seedpod.v1.HandoffService/GetHandoff", READERS;
+    watch_handoff_is_for_readers: "/seedpod.v1.HandoffService/WatchHandoff", READERS;
 }
 
 #[test]
