@@ -67,6 +67,8 @@ pub struct Report {
     pub records: Vec<Record>,
     /// The longest time for which the prober itself had no turn on a processor.
     pub stall: Duration,
+    /// How many requests were not made, since too many of the same user at the same address were under way.
+    pub left_out: usize,
     /// The watch, if there was one.
     pub watched: Option<Watched>,
 }
@@ -113,10 +115,11 @@ impl fmt::Display for Report {
         let lost = self.lost();
         writeln!(
             f,
-            "{} requests in {:.1} s, {} lost, longest {:.0} ms; begun up to {:.0} ms late, no turn for up to {:.0} ms",
+            "{} requests in {:.1} s, {} lost, {} left out, longest {:.0} ms; begun up to {:.0} ms late, no turn for up to {:.0} ms",
             self.requests(),
             self.lasted.as_secs_f64(),
             lost.len(),
+            self.left_out,
             ms(self.longest()),
             ms(self.lag()),
             ms(self.stall),
