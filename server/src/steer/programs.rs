@@ -103,3 +103,99 @@ const fn jump_if_equal(value: u32, if_true: u8, if_false: u8) -> Instruction {
 const fn give(value: u32) -> Instruction {
     instruction(RETURN, 0, 0, value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kernel does with a program, of the instructions that there are here.
+    fn run(program: &[Instruction], packet: &[u8], mark: u32) -> u32 {
+        let mut accumulator = 0;
+        let mut next = 0;
+        loop {
+            let Instruction {
+                code,
+                if_true,
+                if_false,
+                k,
+            } = program[next];
+            next += 1;
+            let bytes = |length: usize| {
+                let from = usize::try_from(k - NETWORK_HEADER).unwrap();
+                &packet[from..from + length]
+            };
+            match code {
+                LOAD_WORD if k == MARK => accumulator = mark,
+                LOAD_WORD => accumulator = u32::from_be_bytes(bytes(4).try_into().unwrap()),
+                LOAD_BYTE => accumulator = u32::from(bytes(1)[0]),
+                AND => accumulator &= k,
+                JUMP_IF_EQUAL => {
+                    next += usize::from(if accumulator == k { if_true } else { if_false });
+                }
+                RETURN => return k,
+                _ => panic!("no such instruction: {code:#x}"),
+            }
+        }
+    }
+
+    /// An IPv6 header with this destination, or an IPv4 header with the last four bytes of it.
+    fn packet(version: u8, destination: &str) -> Vec<u8> {
+        let destination: std::net::Ipv6Addr = destination.parse().unwrap();
+        // The low half of the first byte is a header's length, or the traffic class: anything.
+        let mut header = vec![version << 4 | 0x5; 24];
+        header.extend(destination.octets());
+        header
+    }
+
+    #[test]
+    fn the_loopback_address_of_ipv6_is_the_younger_ones() {
+        let program = split_by_loopback();
+        assert_eq!(run(&program, &packet(6, "::1"), 0), 1);
+        for other in [
+            "::2",
+            "::",
+            "::ffff:127.0.0.1",
+            "0:0:1::1",
+            "1::1",
+            "0:1::1",
+            "fe80::1",
+            "2001:db8::1",
+        ] {
+            assert_eq!(run(&program, &packet(6, other), 0), 0, "{other}");
+        }
+        // It has the same bytes where an IPv6 packet has its destination.
+        assert_eq!(run(&program, &packet(4, "::1"), 0), 0);
+        // All that IPv4 has at least.
+        assert_eq!(run(&program, &[0x45; 20], 0), 0);
+    }
+
+    #[test]
+    fn our_mark_is_the_younger_ones() {
+        let program = split_by_mark(0x305d);
+        assert_eq!(run(&program, &[], 0x305d), 1);
+        for other in [0, 1, 0x305c, 0x305d_0000, u32::MAX] {
+            assert_eq!(run(&program, &[], other), 0, "{other:#x}");
+        }
+    }
+
+    #[test]
+    fn the_rest_does_not_look() {
+        assert_eq!(run(&younger(), &[], 0), 1);
+        assert_eq!(run(&deaf(), &[], 0), 0);
+    }
+
+    #[test]
+    fn the_codes_are_the_kernels() {
+        for (ours, kernels) in [
+            (LOAD_WORD, libc::BPF_LD | libc::BPF_W | libc::BPF_ABS),
+            (LOAD_BYTE, libc::BPF_LD | libc::BPF_B | libc::BPF_ABS),
+            (AND, libc::BPF_ALU | libc::BPF_AND | libc::BPF_K),
+            (JUMP_IF_EQUAL, libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K),
+            (RETURN, libc::BPF_RET | libc::BPF_K),
+        ] {
+            assert_eq!(u32::from(ours), kernels);
+        }
+        assert_eq!(NETWORK_HEADER.cast_signed(), libc::SKF_NET_OFF);
+        assert_eq!(MARK.cast_signed(), libc::SKF_AD_OFF + libc::SKF_AD_MARK);
+    }
+}
