@@ -100,6 +100,12 @@ pub fn restamp(rendered: &str, source: &Pod, stamp: &Stamp<'_>) -> Option<String
     render::restamp(rendered, source, stamp)
 }
 
+/// As [`restamp`], for a pod that was withheld and comes back: with the number of its return in the annotation
+/// `seedpod.dev/returned`.
+pub fn returned(rendered: &str, source: &Pod, stamp: &Stamp<'_>, count: u64) -> Option<String> {
+    render::returned(rendered, source, stamp, count)
+}
+
 /// The rendered file with the annotation `seedpod.dev/nudge` set to `count`: an update that changes nothing else.
 pub fn nudge(rendered: &str, count: u64) -> String {
     render::nudge(rendered, count)

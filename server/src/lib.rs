@@ -11,7 +11,6 @@ mod fs;
 #[doc(hidden)]
 pub mod fuzzing;
 mod grpc;
-#[expect(dead_code, reason = "its parts come one by one")]
 mod handoff;
 mod hardening;
 mod http;
