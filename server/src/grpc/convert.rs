@@ -174,6 +174,7 @@ fn pod_state(state: PodState) -> v1::PodState {
         PodState::Refused => v1::PodState::Refused,
         PodState::Replacing => v1::PodState::Replacing,
         PodState::Removing => v1::PodState::Removing,
+        PodState::Standby => v1::PodState::Standby,
         PodState::Unknown => v1::PodState::Unknown,
     }
 }
@@ -218,6 +219,7 @@ pub(super) fn bundle_status(summary: &BundleSummary) -> v1::BundleStatus {
         BundleState::Ready => v1::BundleState::Ready,
         BundleState::Progressing => v1::BundleState::Progressing,
         BundleState::Failed => v1::BundleState::Failed,
+        BundleState::Standby => v1::BundleState::Standby,
         BundleState::Unknown => v1::BundleState::Unknown,
     };
     v1::BundleStatus {
