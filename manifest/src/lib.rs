@@ -22,9 +22,10 @@ mod render;
 mod stamp;
 mod violation;
 
+pub use check::{is_label_value, is_qualified_name as is_label_key};
 pub use digest::{DigestKey, KeyedDigest, NoDigest};
 pub use materials::{Materials, Unsatisfied, VolumeContent, VolumeFile};
-pub use name::{BundleName, NameError, NodeName};
+pub use name::{BundleName, NameError, NodeName, is_dns_label, is_dns_subdomain};
 pub use object::{KeySummary, Object, ObjectKey, ObjectKind, ObjectSummary, Objects};
 pub use pod::{Digest, HostPort, Pod, PodKey, Protocol};
 pub use violation::{Position, Reason, UnknownReason, Violation, Warning};

@@ -148,6 +148,11 @@ impl NodeHandle {
         }
     }
 
+    /// The clock of trials and handoffs.
+    pub(crate) fn clock(&self) -> &BootClock {
+        &self.clock
+    }
+
     /// Now, on the clock of trials.
     pub(crate) fn now(&self) -> BootTime {
         self.clock.now()

@@ -51,7 +51,8 @@ pub(crate) fn summary(pods: &[PodStatus]) -> BundleSummary {
     };
     let message = match (about, ready_pods) {
         (None, 0) if standby > 0 => {
-            "the bundle is handed over to the cluster's own control plane and kept as standby".to_owned()
+            "the bundle is handed over to the cluster's own control plane and kept as standby"
+                .to_owned()
         }
         (None, ready) if standby > 0 => format!(
             "{ready} pods are ready, and {standby} are handed over to the cluster's own control plane"
