@@ -4,6 +4,7 @@
 //! set. The rules are the kubelet's own for static
 //! pods, since a refusal of the kubelet shows nowhere but in its log.
 
+pub(crate) mod cluster;
 mod containers;
 mod documents;
 mod env;

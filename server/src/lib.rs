@@ -14,6 +14,8 @@ mod grpc;
 mod handoff;
 mod hardening;
 mod http;
+#[allow(dead_code, reason = "the handoff's machine uses it")]
+mod kube;
 mod kubelet;
 mod logs;
 mod metrics;
