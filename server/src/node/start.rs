@@ -251,6 +251,7 @@ pub(crate) fn start<R: Runtime>(
             kept,
             clock,
             has_runtime,
+            handoff_message: Arc::new(watch::channel(String::new()).0),
             client: Arc::default(),
         },
         vec![
