@@ -101,11 +101,16 @@ impl Api {
         request: StartHandoffRequest,
     ) -> Result<Handoff, Status> {
         let validate_only = request.validate_only;
+        let start = Start::parse(request)?;
+        let max_bytes = self.info.max_bundle_bytes;
+        let read = tokio::task::spawn_blocking(move || start.read(max_bytes).map(|()| start));
+        let read = read.await;
         let Start {
             spec,
             material,
             request,
-        } = Start::parse(request)?;
+        } = read
+            .unwrap_or_else(|_| Err(status::internal("the daemon failed to read the request")))?;
         let refused = |error| status::start_handoff(&error);
         if let Some(request) = &request {
             let replayed = self.handle.replay_handoff(request.clone()).await;

@@ -44,6 +44,7 @@ reasons! {
     NoManifests = "NO_MANIFESTS" => InvalidArgument,
     InvalidTrial = "INVALID_TRIAL" => InvalidArgument,
     InvalidRevision = "INVALID_REVISION" => InvalidArgument,
+    InvalidKubeconfig = "INVALID_KUBECONFIG" => InvalidArgument,
     InvalidHandoff = "INVALID_HANDOFF" => InvalidArgument,
     /// Larger than the daemon reads at all.
     RequestTooLarge = "REQUEST_TOO_LARGE" => OutOfRange,

@@ -30,6 +30,7 @@ use crate::{
     events::{EventKind, EventSink, NewEvent},
     fs,
     handoff::{Material, Record, Spec},
+    metrics::Metrics,
     projection::Directory,
     store::{Came, CommitError, Draft, Origin, Reader, Store, bundle_digest},
 };
@@ -114,6 +115,7 @@ pub(super) struct Actor {
     pub(super) events: EventSink,
     pub(super) publish_state: watch::Sender<Arc<State>>,
     pub(super) publish_problems: watch::Sender<Vec<Problem>>,
+    pub(super) metrics: Metrics,
 }
 
 impl Actor {
@@ -123,6 +125,7 @@ impl Actor {
         mut commands: mpsc::Receiver<Command>,
         shutdown: &CancellationToken,
     ) {
+        self.measure(&self.publish_state.borrow());
         loop {
             let look_at_trials = self.end_trials();
             let failing = !self.publish_problems.borrow().is_empty();
@@ -392,8 +395,14 @@ impl Actor {
 
     /// Published only after the durable commit.
     fn publish(&self) {
-        self.publish_state
-            .send_replace(Arc::new(self.store.state()));
+        let state = Arc::new(self.store.state());
+        self.measure(&state);
+        self.publish_state.send_replace(state);
+    }
+
+    fn measure(&self, state: &State) {
+        let stage = state.handoff.as_ref().map(|record| record.stage.as_str());
+        self.metrics.set_handoff(stage);
     }
 
     /// Takes note of whether the disk works.

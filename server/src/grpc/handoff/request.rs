@@ -14,9 +14,10 @@ use crate::{
     grpc::{
         injection::request::has_id,
         reason::Reason,
-        status::{Fault, bundle_name},
+        status::{Fault, bundle_name, violations},
     },
     handoff::{Component, Kind, Material, Spec},
+    kube::{Kube, Objects},
     node::RequestId,
 };
 
@@ -61,10 +62,11 @@ impl Start {
             ));
         }
         if request.kubeconfig.is_empty() {
-            faults.field(
+            faults.add(Fault::field(
+                Reason::InvalidKubeconfig,
                 "kubeconfig",
                 "is required: the credentials that the node uses for the handoff",
-            );
+            ));
         }
         let components = components(&request, &mut faults);
         check_labels("node_labels", &request.node_labels, &mut faults);
@@ -104,6 +106,29 @@ impl Start {
                 fingerprint,
             }),
         })
+    }
+}
+
+impl Start {
+    /// Reads the manifests and the kubeconfig, so that what is wrong with them is told at once and not by a handoff that
+    /// has begun.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub(super) fn read(&self, max_bytes: usize) -> Result<(), Status> {
+        let Material {
+            manifests,
+            kubeconfig,
+        } = &self.material;
+        Objects::parse(manifests, max_bytes).map_err(|error| violations(&error.0))?;
+        Kube::from_kubeconfig(kubeconfig).map_err(|error| {
+            let field = match error.field.as_str() {
+                "" => "kubeconfig".to_owned(),
+                field => format!("kubeconfig.{field}"),
+            };
+            Fault::field(Reason::InvalidKubeconfig, &field, error.problem)
+        })?;
+        Ok(())
     }
 }
 
