@@ -10,6 +10,7 @@
 //! - `stages`: what each stage does and waits for;
 //! - `lead`: to whom new connections to the API server's port go.
 
+mod effects;
 mod lead;
 mod machine;
 mod reason;
@@ -30,6 +31,12 @@ use seedpod_manifest::{BundleName, PodKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+pub(crate) use self::{
+    effects::start,
+    reason::Reason,
+    transitions::{Moment, event},
+    world::Settings,
+};
 use crate::node::BootTime;
 
 /// What a handoff is asked for, checked. Nothing secret.

@@ -78,7 +78,7 @@ impl<'a, L: Ledger> Machine<'a, L> {
                 self.ledger.other_than(None).await;
                 continue;
             };
-            let world = self.ledger.open(&record);
+            let world = self.ledger.open(&record).await;
             self.memory.begin(&record);
             if starting {
                 // Whatever program a daemon before this one has left there.

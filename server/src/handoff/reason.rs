@@ -38,9 +38,18 @@ reasons! {
     /// The API server says that an object is wrong.
     ObjectRefused = "OBJECT_REFUSED",
         "put the object right and start the handoff again";
+    /// Nobody serves an object's kind.
+    UnknownKind = "UNKNOWN_KIND",
+        "correct the object, or apply the CustomResourceDefinition with it, and start the handoff again";
     /// Another field manager has a field.
-    FieldConflict = "FIELD_CONFLICT",
-        "leave the field out, or take it from the other manager, and start the handoff again";
+    FieldManagerConflict = "FIELD_MANAGER_CONFLICT",
+        "leave the field out, or give it up there, and start the handoff again";
+    /// The API server does not take the kubeconfig's credentials, or they do not suffice.
+    CredentialsRefused = "CREDENTIALS_REFUSED",
+        "start the handoff again with a kubeconfig of an administrator";
+    /// The API server's certificate is of another cluster.
+    ApiServerUntrusted = "API_SERVER_UNTRUSTED",
+        "start the handoff again with the kubeconfig of this cluster";
     /// What the handoff keeps on the disk, or its kubeconfig, cannot be used.
     MaterialUnusable = "MATERIAL_UNUSABLE",
         "start the handoff again with a kubeconfig and manifests that can be read";

@@ -85,8 +85,11 @@ pub(super) trait World: Send + Sync {
     /// Has new connections go where this phase says. `newcomer`: whose connections to itself tell it.
     fn steer(&self, phase: Phase, newcomer: &Who) -> Result<(), Trouble>;
 
-    /// The sockets that listen on the port.
-    fn listeners(&self) -> Result<BTreeSet<u64>, Trouble>;
+    /// The phase that holds. It falls back to [`Phase::Split`] by itself when somebody joins. `None`: none was set.
+    fn phase(&self) -> Option<Phase>;
+
+    /// How many sockets listen on the port.
+    fn listeners(&self) -> Result<usize, Trouble>;
 
     /// Whether a connection by the newcomer's route is taken by this pod.
     fn is_newcomer(&self, who: &Who) -> impl Future<Output = Result<bool, Trouble>> + Send;
@@ -101,8 +104,8 @@ pub(super) trait World: Send + Sync {
     /// Whether any API server answers on the port as one that serves. Needs no credentials.
     fn answers(&self) -> impl Future<Output = Result<(), Trouble>> + Send;
 
-    /// Those workloads among the handoff's objects that are not in the cluster yet.
-    fn missing_workloads(
+    /// Those of the handoff's objects that are not in the cluster yet.
+    fn absent(
         &self,
     ) -> impl Future<Output = Result<Vec<ObjectReference>, NotApplied>> + Send;
 
@@ -160,7 +163,7 @@ pub(super) trait Ledger: Send + Sync + 'static {
     fn advance(&self, next: Record) -> impl Future<Output = Result<(), NotCommitted>> + Send;
 
     /// The node around this handoff.
-    fn open(&self, record: &Record) -> Self::World;
+    fn open(&self, record: &Arc<Record>) -> impl Future<Output = Self::World> + Send;
 
     /// The port is of no concern any more.
     fn close(&self);

@@ -40,9 +40,9 @@ impl<W: World> Work<'_, W> {
         let mut next = self.record.successor();
         next.steering = Some(self.world.steering());
         loop {
-            match self.world.missing_workloads().await {
-                Ok(missing) => {
-                    next.created = missing;
+            match self.world.absent().await {
+                Ok(absent) => {
+                    next.created = absent;
                     return Verdict::Note(next);
                 }
                 Err(NotApplied {

@@ -37,10 +37,9 @@ impl<W: World> Work<'_, W> {
             self.lead_meanwhile().await;
             sleep(LOOK).await;
         }
-        let _ = self.memory.lead.to(self.world, &injected).await;
         let begun = Instant::now();
         let (mut next, mut pause) = (begun, PAUSES[0]);
-        if self.memory.lead.is_to_younger() {
+        if self.memory.lead.to(self.world, &injected).await == Ok(true) {
             next += SETTLE;
         }
         let mut seen = BTreeSet::new();
@@ -48,8 +47,8 @@ impl<W: World> Work<'_, W> {
             // Each time: the self-hosted one may start anew, and would be the younger one then.
             match self.memory.lead.to(self.world, &injected).await {
                 Err(trouble) => self.live.waits(Reason::SteeringFailed, trouble),
-                Ok(()) if Instant::now() < next => {}
-                Ok(()) => match self.clean_up(begun, &mut seen).await {
+                Ok(_) if Instant::now() < next => {}
+                Ok(_) => match self.clean_up(begun, &mut seen).await {
                     Ok(()) => break,
                     Err(message) => {
                         self.live.waits(Reason::PodNotStopped, message);
@@ -80,8 +79,7 @@ impl<W: World> Work<'_, W> {
         };
         let until = Instant::now() + MEANWHILE;
         while Instant::now() < until
-            && self.memory.lead.to(self.world, &hosted).await.is_ok()
-            && self.memory.lead.is_to_younger()
+            && self.memory.lead.to(self.world, &hosted).await == Ok(true)
         {
             sleep(LOOK).await;
         }

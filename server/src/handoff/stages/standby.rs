@@ -100,8 +100,7 @@ impl<W: World> Work<'_, W> {
             return;
         }
         // It fails when the port can't be looked at now; it is, again, soon.
-        let _ = self.memory.lead.to(self.world, injected).await;
-        if !self.memory.lead.is_to_younger() {
+        if self.memory.lead.to(self.world, injected).await != Ok(true) {
             *stuck = None;
             return;
         }
