@@ -2,9 +2,7 @@
 
 mod around;
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use tokio::{sync::OnceCell, task::JoinHandle};
@@ -57,7 +55,11 @@ struct Groups {
 impl<R: Runtime> Node<R> {
     /// Tries whether the port can be steered, unless that is known.
     async fn steerer(&self, port: u16) -> Result<Steerer, String> {
-        let known = self.steerer.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self
+            .steerer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         if let Some((_, steerer)) = known.filter(|(of, _)| *of == port) {
             return Ok(steerer);
         }
@@ -65,7 +67,8 @@ impl<R: Runtime> Node<R> {
         let steerer = probed
             .map_err(|_| "the trial of steering failed".to_owned())?
             .map_err(|unsupported| unsupported.to_string())?;
-        *self.steerer.lock().unwrap_or_else(PoisonError::into_inner) = Some((port, steerer.clone()));
+        *self.steerer.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((port, steerer.clone()));
         Ok(steerer)
     }
 }
@@ -110,11 +113,18 @@ impl<R: Runtime> Ledger for Node<R> {
     }
 
     fn close(&self) {
-        let steerer = self.steerer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let steerer = self
+            .steerer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some((_, steerer)) = steerer
             && let Err(error) = steerer.clear()
         {
-            tracing::warn!(error = chain(&error), "the API server's port is still steered");
+            tracing::warn!(
+                error = chain(&error),
+                "the API server's port is still steered"
+            );
         }
     }
 

@@ -198,25 +198,6 @@ impl Record {
     }
 }
 
-impl Stage {
-    /// As in the API, without the prefix.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Applying => "APPLYING",
-            Self::WaitingForReady => "WAITING_FOR_READY",
-            Self::WaitingForKubelet => "WAITING_FOR_KUBELET",
-            Self::Draining => "DRAINING",
-            Self::HandingOver => "HANDING_OVER",
-            Self::Verifying => "VERIFYING",
-            Self::Committed => "COMMITTED",
-            Self::Reverting => "REVERTING",
-            Self::Reverted => "REVERTED",
-            Self::StandingIn => "STANDING_IN",
-            Self::StandingDown => "STANDING_DOWN",
-        }
-    }
-}
-
 /// What is told of a change of the record, if anything.
 pub(crate) fn event(before: &Record, after: &Record) -> Option<(EventKind, String)> {
     if before.stage == after.stage {

@@ -105,9 +105,7 @@ pub(super) trait World: Send + Sync {
     fn answers(&self) -> impl Future<Output = Result<(), Trouble>> + Send;
 
     /// Those of the handoff's objects that are not in the cluster yet.
-    fn absent(
-        &self,
-    ) -> impl Future<Output = Result<Vec<ObjectReference>, NotApplied>> + Send;
+    fn absent(&self) -> impl Future<Output = Result<Vec<ObjectReference>, NotApplied>> + Send;
 
     /// Applies the handoff's objects, and tries again what may succeed later, without end. `waits` hears of that.
     fn apply(

@@ -97,7 +97,8 @@ impl Objects {
             let spec = template.get("spec")?;
             let of_container = spec.get("containers").and_then(|it| it.get(0));
             let mut places = [of_container, Some(spec)].into_iter().flatten();
-            let group = places.find_map(|it| it.get("securityContext")?.get("runAsGroup")?.as_u64());
+            let group =
+                places.find_map(|it| it.get("securityContext")?.get("runAsGroup")?.as_u64());
             u32::try_from(group?).ok()
         })
     }

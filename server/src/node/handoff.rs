@@ -7,10 +7,12 @@ use tokio::sync::watch;
 
 use super::{
     AbortHandoffError, AdvanceError, ChangeError, HandingOver, MaterialError, NodeHandle,
-    RequestId, StartHandoffError, State, actor::Command, owner_of,
-    status::PodState,
+    RequestId, StartHandoffError, State, actor::Command, owner_of, status::PodState,
 };
-use crate::{handoff::{Material, Record, Spec, Stage}, runtime_cri::Sandbox};
+use crate::{
+    handoff::{Material, Record, Spec, Stage},
+    runtime_cri::Sandbox,
+};
 
 impl NodeHandle {
     /// Starts a handoff and answers when that is durable.

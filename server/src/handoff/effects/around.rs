@@ -5,12 +5,11 @@ mod group;
 use std::{
     collections::{BTreeMap, BTreeSet},
     error::Error,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use tokio::{net::TcpStream, sync::OnceCell, time::timeout};
-use zeroize::Zeroizing;
 
 use super::Groups;
 use crate::{
@@ -245,7 +244,9 @@ impl<R: Runtime> World for Around<R> {
             if applied.result == AppliedResult::Waiting {
                 let ObjectReference { kind, name, .. } = &applied.object;
                 let message = &applied.message;
-                waits(format!("waiting for {kind} {name} to be applied: {message}"));
+                waits(format!(
+                    "waiting for {kind} {name} to be applied: {message}"
+                ));
             }
         });
         match applied.await {
@@ -353,12 +354,7 @@ fn answer<T, E: Error + 'static>(answer: Result<T, E>) -> Result<T, Trouble> {
 
 fn read_objects(handle: &NodeHandle) -> Result<Objects, Trouble> {
     let material = handle.handoff_material().map_err(|error| chain(&error))?;
-    let manifests: Vec<_> = material
-        .manifests
-        .iter()
-        .map(Zeroizing::as_ref)
-        .map(String::as_str)
-        .collect();
+    let manifests: Vec<_> = material.manifests.iter().map(|it| it.as_str()).collect();
     // They were small enough when they came.
     Objects::parse(&manifests, usize::MAX).map_err(|error| chain(&error))
 }

@@ -78,9 +78,7 @@ impl<W: World> Work<'_, W> {
             return;
         };
         let until = Instant::now() + MEANWHILE;
-        while Instant::now() < until
-            && self.memory.lead.to(self.world, &hosted).await == Ok(true)
-        {
+        while Instant::now() < until && self.memory.lead.to(self.world, &hosted).await == Ok(true) {
             sleep(LOOK).await;
         }
         // Also under an error: nobody may be given what he cannot serve.

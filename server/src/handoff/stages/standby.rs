@@ -83,12 +83,8 @@ impl<W: World> Work<'_, W> {
                     self.lead_to_injected(&injected, &mut stuck).await;
                 }
             }
-            sleep(if self.memory.lead.is_to_younger() {
-                LOOK
-            } else {
-                ASK
-            })
-            .await;
+            // The self-hosted one may start anew, and be the younger one then.
+            sleep(if stuck.is_some() { LOOK } else { ASK }).await;
         }
     }
 
