@@ -9,13 +9,16 @@
 
 mod bundles;
 mod configuration;
+mod flags;
 mod kubeconfig;
 mod load;
 mod objects;
 mod pki;
+mod programs;
 mod render;
 mod subnet;
 mod version;
+mod yaml;
 
 pub use bundles::{CONTROL_PLANE_BUNDLE, ETCD_BUNDLE};
 pub use configuration::{
