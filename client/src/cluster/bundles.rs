@@ -1,6 +1,9 @@
 //! The bundles to inject: folders that stand by themselves, with manifests, a `seedpod.yaml`, and the plain files of which
 //! that makes Secrets.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -39,7 +42,7 @@ pub(super) fn etcd_bundle(
     let member = Member {
         program: Program::Etcd,
         wave: 0,
-        parts: etcd::parts(loaded, node)?,
+        parts: etcd::parts(loaded, node),
         files: etcd::files(pki, &node.name),
     };
     Ok(folder(ETCD_BUNDLE, node, [member]))
@@ -60,19 +63,19 @@ pub(super) fn control_plane_bundle(
         Member {
             program: Program::ApiServer,
             wave: 0,
-            parts: api_server::parts(loaded, pki, form)?,
+            parts: api_server::parts(loaded, pki, form),
             files: api_server::files(pki, form),
         },
         Member {
             program: Program::ControllerManager,
             wave: 1,
-            parts: controller_manager::parts(loaded, pki)?,
+            parts: controller_manager::parts(loaded, pki),
             files: controller_manager::files(pki, kubeconfigs),
         },
         Member {
             program: Program::Scheduler,
             wave: 1,
-            parts: scheduler::parts(loaded)?,
+            parts: scheduler::parts(loaded),
             files: scheduler::files(kubeconfigs),
         },
     ];

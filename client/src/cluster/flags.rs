@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::render::RenderError;
-
 /// A program's flags, each once, in the order in which they were set.
 #[derive(Debug, Clone)]
 pub(super) struct Flags {
@@ -18,15 +16,6 @@ struct Row {
     name: String,
     value: String,
     comment: Option<&'static str>,
-}
-
-/// A flag that `extraArgs` may not change.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Fixed {
-    /// The flag, without the dashes.
-    pub(super) name: &'static str,
-    /// What to do instead, for people: begins in lower case.
-    pub(super) instead: &'static str,
 }
 
 impl Flags {
@@ -65,51 +54,22 @@ impl Flags {
         self
     }
 
-    fn remove(&mut self, name: &str) {
-        self.rows.retain(|row| row.name != name);
-    }
-
-    /// Lets the user's flags override these or add to them. Feature gates are taken one by one, so that those which are
-    /// not named stay.
-    ///
-    /// # Errors
-    /// [`RenderError::Field`] for a flag that is fixed or no flag at all.
-    pub(super) fn extra(
-        &mut self,
-        field: &str,
-        extra: &BTreeMap<String, String>,
-        fixed: &[Fixed],
-    ) -> Result<&mut Self, RenderError> {
+    /// Lets the user's flags, which the configuration's check has let pass, override these or add to them. Feature gates
+    /// are taken one by one, so that those which are not named stay.
+    pub(super) fn extra(&mut self, extra: &BTreeMap<String, String>) -> &mut Self {
         for (name, value) in extra {
-            let fault = |message: String| RenderError::Field {
-                field: format!("{field}.{name}"),
-                message,
-            };
-            if let Some(Fixed { instead, .. }) = fixed.iter().find(|fixed| fixed.name == name) {
-                return Err(fault(format!("this flag cannot be set here; {instead}")));
-            }
-            if name.starts_with('-') || name.is_empty() || name.contains(['=', ' ', '\n']) {
-                return Err(fault(
-                    "this is no flag; write its name without dashes, and its value behind the colon"
-                        .to_owned(),
-                ));
-            }
-            // These two exclude each other.
-            if name == "authorization-config" {
-                self.remove("authorization-mode");
-            }
-            let there = self.rows.iter().find(|row| row.name == *name);
+            // The programs take both.
+            let name = name.replace('_', "-");
+            let there = self.rows.iter().find(|row| row.name == name);
             match there {
                 Some(row) if name == "feature-gates" => {
                     let merged = merge(&row.value, value);
-                    self.set(name, merged);
+                    self.set(&name, merged)
                 }
-                _ => {
-                    self.set(name, value);
-                }
-            }
+                _ => self.set(&name, value),
+            };
         }
-        Ok(self)
+        self
     }
 
     /// `[PROGRAM, --NAME=VALUE, ...]` with comments for the writer of YAML.
@@ -161,17 +121,11 @@ mod tests {
     #[test]
     fn extra_flags_override_in_place_and_add_at_the_end() {
         let mut flags = Flags::new("program");
-        flags.set_because("a", "1", "Why.").set("b", "2");
-        flags
-            .extra(
-                "apiServer.extraArgs",
-                &extra(&[("b", "3"), ("z", "5")]),
-                &[],
-            )
-            .unwrap();
+        flags.set_because("a", "1", "Why.").set("b-c", "2");
+        flags.extra(&extra(&[("b_c", "3"), ("z", "5")]));
         assert_eq!(
             flags.command(),
-            json!(["program", "# Why.", "--a=1", "--b=3", "--z=5"])
+            json!(["program", "# Why.", "--a=1", "--b-c=3", "--z=5"])
         );
     }
 
@@ -179,45 +133,8 @@ mod tests {
     fn feature_gates_are_merged() {
         let mut flags = Flags::new("program");
         flags.set("feature-gates", "A=true,B=true");
-        flags
-            .extra("x", &extra(&[("feature-gates", "B=false, C=true")]), &[])
-            .unwrap();
+        flags.extra(&extra(&[("feature-gates", "B=false, C=true")]));
         let command = json!(["program", "--feature-gates=A=true,B=false,C=true"]);
         assert_eq!(flags.command(), command);
-    }
-
-    #[test]
-    fn a_file_for_authorization_replaces_the_modes() {
-        let mut flags = Flags::new("program");
-        flags.set("authorization-mode", "Node,RBAC");
-        flags
-            .extra("x", &extra(&[("authorization-config", "/f")]), &[])
-            .unwrap();
-        assert_eq!(
-            flags.command(),
-            json!(["program", "--authorization-config=/f"])
-        );
-    }
-
-    #[test]
-    fn fixed_flags_and_what_is_no_flag_are_refused() {
-        let fixed = [Fixed {
-            name: "secure-port",
-            instead: "set apiServer.port",
-        }];
-        for (name, word) in [
-            ("secure-port", "set apiServer.port"),
-            ("--v", "without dashes"),
-            ("v=2", "no flag"),
-            ("", "no flag"),
-        ] {
-            let error = Flags::new("program")
-                .extra("apiServer.extraArgs", &extra(&[(name, "1")]), &fixed)
-                .unwrap_err()
-                .to_string();
-            assert!(error.contains(word), "{error}");
-            let field = format!("apiServer.extraArgs.{name}");
-            assert!(error.contains(&field), "{error}");
-        }
     }
 }

@@ -64,7 +64,7 @@ pub(super) fn self_hosted(
                 "The API servers, one on each node of the control plane that has been handed over.",
                 &[workloads::daemon_set(
                     Program::ApiServer,
-                    api_server::parts(loaded, pki, Form::SelfHosted)?,
+                    api_server::parts(loaded, pki, Form::SelfHosted),
                 )],
             ),
         ),
@@ -75,13 +75,13 @@ pub(super) fn self_hosted(
             40,
             Program::ControllerManager,
             &configuration.controller_manager,
-            controller_manager::parts(loaded, pki)?,
+            controller_manager::parts(loaded, pki),
         ),
         (
             50,
             Program::Scheduler,
             &configuration.scheduler,
-            scheduler::parts(loaded)?,
+            scheduler::parts(loaded),
         ),
     ] {
         let nodes = u32::try_from(loaded.control_plane().count()).unwrap_or(u32::MAX);

@@ -10,11 +10,7 @@ use std::{collections::BTreeMap, net::IpAddr, net::SocketAddr};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::{
-    Loaded, NodeConfiguration,
-    flags::{Fixed, Flags},
-    load::Program,
-};
+use super::{Loaded, NodeConfiguration, flags::Flags, load::Program};
 
 /// Where all of it runs.
 pub(super) const NAMESPACE: &str = "kube-system";
@@ -183,9 +179,4 @@ fn joined(first: Value, second: Value) -> Value {
         }
         (_, second) => second,
     }
-}
-
-/// A flag that has a field of its own, or on which the handoff rests.
-const fn fixed(name: &'static str, instead: &'static str) -> Fixed {
-    Fixed { name, instead }
 }

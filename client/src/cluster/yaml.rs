@@ -69,15 +69,17 @@ fn write_map(out: &mut String, map: &Map<String, Value>, depth: usize) {
         let place = FIRST.iter().position(|first| *first == key.as_str());
         (place.unwrap_or(FIRST.len()), key.as_str())
     });
-    for (index, key) in keys.into_iter().enumerate() {
+    // In a list the first key stands behind the dash, where a comment has no line of its own.
+    let mut behind_dash = out.ends_with("- ");
+    for key in keys {
         if let Some(Value::String(comment)) = map.get(&format!("#{key}")) {
-            // In a list, the first key stands behind the dash, and its comment has no line of its own there.
-            debug_assert!(index > 0 || depth == 0, "{key} cannot have a comment");
+            debug_assert!(!behind_dash, "{key} cannot have a comment");
             write_comment(out, comment, depth);
         }
-        if index > 0 || !out.ends_with("- ") {
+        if !behind_dash {
             indent(out, depth);
         }
+        behind_dash = false;
         out.push_str(&text(key));
         out.push(':');
         write_value(out, &map[key.as_str()], depth);
@@ -248,7 +250,7 @@ mod tests {
         let value = json!({
             "kind": "Thing",
             "#spec": "Why.",
-            "spec": ["# The first.", "--a=b", {"name": "x", "#image": "That one.", "image": "y"}],
+            "spec": ["# The first.", "--a=b", {"name": "x", "#image": "That one.", "image": "z"}],
         });
         let expected = "\
 # Top.
@@ -259,10 +261,10 @@ spec:
   - --a=b
   - name: x
     # That one.
-    image: y
+    image: z
 ";
         assert_eq!(*file("Top.", &[value.clone()]), expected);
-        let bare = json!({"kind": "Thing", "spec": ["--a=b", {"name": "x", "image": "y"}]});
+        let bare = json!({"kind": "Thing", "spec": ["--a=b", {"name": "x", "image": "z"}]});
         assert_eq!(without_comments(&value), bare);
     }
 

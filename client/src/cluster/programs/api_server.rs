@@ -2,16 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    Endpoint, Form, Parts, SecretFiles, container, fixed, joined, secret, secret_volume, url,
-};
-use crate::cluster::{
-    Loaded, Pki,
-    flags::{Fixed, Flags},
-    load::Program,
-    pki::Pair,
-    render::RenderError,
-};
+use super::{Endpoint, Form, Parts, SecretFiles, container, joined, secret, secret_volume, url};
+use crate::cluster::{Loaded, Pki, flags::Flags, load::Program, pki::Pair};
 
 /// The groups of the two forms, by which a node without IPv6 tells their packets apart. The user has to be the same, or
 /// the kernel would not let them share the port.
@@ -29,34 +21,7 @@ const SERVICE_ACCOUNT: [&str; 2] = ["sa.pub", "sa.key"];
 const ETCD_CA: &str = "etcd-ca.crt";
 const ETCD_CLIENT: [&str; 2] = ["apiserver-etcd-client.crt", "apiserver-etcd-client.key"];
 
-const EXTERNAL_ETCD: &str = "set etcd.external, at level 2-4";
-const FIXED: [Fixed; 10] = [
-    fixed("secure-port", "set apiServer.port"),
-    fixed("advertise-address", "it is each node's nodes[].address"),
-    fixed(
-        "bind-address",
-        "clients on the node and the handoff need 127.0.0.1 and the node's address",
-    ),
-    fixed(
-        "permit-port-sharing",
-        "both API servers of a handoff have the same port",
-    ),
-    fixed(
-        "endpoint-reconciler-type",
-        "the injected API server and the self-hosted one differ in it",
-    ),
-    fixed("service-cluster-ip-range", "set networking.serviceSubnet"),
-    fixed("etcd-servers", EXTERNAL_ETCD),
-    fixed("etcd-cafile", EXTERNAL_ETCD),
-    fixed("etcd-certfile", EXTERNAL_ETCD),
-    fixed("etcd-keyfile", EXTERNAL_ETCD),
-];
-
-pub(in crate::cluster) fn parts(
-    loaded: &Loaded,
-    pki: &Pki,
-    form: Form<'_>,
-) -> Result<Parts, RenderError> {
+pub(in crate::cluster) fn parts(loaded: &Loaded, pki: &Pki, form: Form<'_>) -> Parts {
     let (group, host) = match form {
         // With two API servers on the port, 127.0.0.1 leads to the older one, and [::1] to the younger one.
         Form::Injected(_) => (INJECTED_GROUP, "127.0.0.1"),
@@ -84,8 +49,8 @@ pub(in crate::cluster) fn parts(
                    long as there are two. Otherwise the older one may answer.";
         more = joined(more, json!({"env": env(), "#startupProbe": why}));
     }
-    Ok(Parts {
-        container: container(loaded, Program::ApiServer, &flags(loaded, pki, form)?, more),
+    Parts {
+        container: container(loaded, Program::ApiServer, &flags(loaded, pki, form), more),
         volumes: vec![secret_volume(Program::ApiServer)],
         security: json!({
             "#runAsGroup": "Tells the injected API server (65211) and the self-hosted one (65210) apart where the node has no \
@@ -94,7 +59,7 @@ pub(in crate::cluster) fn parts(
             "runAsUser": 0,
             "seccompProfile": {"type": "RuntimeDefault"},
         }),
-    })
+    }
 }
 
 /// Of the node that a pod of the DaemonSet is on.
@@ -159,7 +124,7 @@ fn serving_files_of(node: &str) -> [String; 2] {
     ]
 }
 
-fn flags(loaded: &Loaded, pki: &Pki, form: Form<'_>) -> Result<Flags, RenderError> {
+fn flags(loaded: &Loaded, pki: &Pki, form: Form<'_>) -> Flags {
     let configuration = &loaded.configuration;
     let networking = &configuration.networking;
     let mut flags = Flags::new(Program::ApiServer.name());
@@ -235,12 +200,8 @@ fn flags(loaded: &Loaded, pki: &Pki, form: Form<'_>) -> Result<Flags, RenderErro
         .set("requestheader-extra-headers-prefix", "X-Remote-Extra-")
         .set("proxy-client-cert-file", secret(FRONT_PROXY_CLIENT[0]))
         .set("proxy-client-key-file", secret(FRONT_PROXY_CLIENT[1]))
-        .extra(
-            "apiServer.extraArgs",
-            &configuration.api_server.extra_args,
-            &FIXED,
-        )?;
-    Ok(flags)
+        .extra(&configuration.api_server.extra_args);
+    flags
 }
 
 /// All members, whichever node the API server is on: one of them may be away.

@@ -3,45 +3,17 @@
 use serde_json::json;
 
 use super::{
-    Endpoint, KUBECONFIG, Parts, SecretFiles, container, fixed, joined, no_capabilities, secret,
+    Endpoint, KUBECONFIG, Parts, SecretFiles, container, joined, no_capabilities, secret,
     secret_volume,
 };
-use crate::cluster::{
-    Kubeconfigs, Loaded, Pki,
-    flags::{Fixed, Flags},
-    load::Program,
-    render::RenderError,
-};
+use crate::cluster::{Kubeconfigs, Loaded, Pki, flags::Flags, load::Program};
 
 const CA: [&str; 2] = ["ca.crt", "ca.key"];
 const FRONT_PROXY_CA: &str = "front-proxy-ca.crt";
 const SERVICE_ACCOUNT_KEY: &str = "sa.key";
 
-const RENDERED: &str = "it is rendered";
-const FIXED: [Fixed; 10] = [
-    fixed("secure-port", "set controllerManager.port"),
-    fixed(
-        "permit-port-sharing",
-        "both controller managers of a handoff have the same port",
-    ),
-    fixed("leader-elect", "the handoff needs the election"),
-    fixed(
-        "leader-elect-resource-name",
-        "the handoff looks at the usual lease",
-    ),
-    fixed(
-        "leader-elect-resource-namespace",
-        "the handoff looks at the usual lease",
-    ),
-    fixed("kubeconfig", RENDERED),
-    fixed("service-cluster-ip-range", "set networking.serviceSubnet"),
-    fixed("cluster-cidr", "set networking.podSubnet"),
-    fixed("allocate-node-cidrs", "set networking.podSubnet"),
-    fixed("cluster-name", "set name"),
-];
-
 /// The same for both forms.
-pub(in crate::cluster) fn parts(loaded: &Loaded, pki: &Pki) -> Result<Parts, RenderError> {
+pub(in crate::cluster) fn parts(loaded: &Loaded, pki: &Pki) -> Parts {
     let health = Endpoint {
         host: "127.0.0.1",
         port: loaded.port(Program::ControllerManager),
@@ -54,16 +26,16 @@ pub(in crate::cluster) fn parts(loaded: &Loaded, pki: &Pki) -> Result<Parts, Ren
         }),
         health.probes("/healthz", "/healthz"),
     );
-    Ok(Parts {
+    Parts {
         container: container(
             loaded,
             Program::ControllerManager,
-            &flags(loaded, pki)?,
+            &flags(loaded, pki),
             more,
         ),
         volumes: vec![secret_volume(Program::ControllerManager)],
         security: json!({"seccompProfile": {"type": "RuntimeDefault"}}),
-    })
+    }
 }
 
 /// What the controller manager reads.
@@ -89,7 +61,7 @@ pub(in crate::cluster) fn files(pki: &Pki, kubeconfigs: &Kubeconfigs) -> SecretF
     files
 }
 
-fn flags(loaded: &Loaded, pki: &Pki) -> Result<Flags, RenderError> {
+fn flags(loaded: &Loaded, pki: &Pki) -> Flags {
     let configuration = &loaded.configuration;
     let networking = &configuration.networking;
     let kubeconfig = secret(KUBECONFIG);
@@ -138,12 +110,10 @@ fn flags(loaded: &Loaded, pki: &Pki) -> Result<Flags, RenderError> {
             .set("cluster-cidr", pods)
             .set("service-cluster-ip-range", &networking.service_subnet);
     }
-    flags.set("cluster-name", &configuration.name).extra(
-        "controllerManager.extraArgs",
-        &configuration.controller_manager.extra_args,
-        &FIXED,
-    )?;
-    Ok(flags)
+    flags
+        .set("cluster-name", &configuration.name)
+        .extra(&configuration.controller_manager.extra_args);
+    flags
 }
 
 /// Whether this version has the feature gate for it. The scheduler does it in all versions.

@@ -2,36 +2,14 @@
 
 use serde_json::json;
 
-use super::{Endpoint, Parts, SecretFiles, container, fixed, joined, secret, secret_volume, url};
-use crate::cluster::{
-    Loaded, NodeConfiguration, Pki,
-    flags::{Fixed, Flags},
-    load::Program,
-    render::RenderError,
-};
+use super::{Endpoint, Parts, SecretFiles, container, joined, secret, secret_volume, url};
+use crate::cluster::{Loaded, NodeConfiguration, Pki, flags::Flags, load::Program};
 
 const CA: &str = "ca.crt";
 const SERVER: [&str; 2] = ["server.crt", "server.key"];
 const PEER: [&str; 2] = ["peer.crt", "peer.key"];
 
-const OF_THE_NODES: &str = "it is made of nodes[].name and nodes[].address";
-const OF_THE_PORTS: &str =
-    "it is made of nodes[].address, etcd.clientPort, etcd.peerPort and etcd.metricsPort";
-const FIXED: [Fixed; 8] = [
-    fixed("name", OF_THE_NODES),
-    fixed("initial-cluster", OF_THE_NODES),
-    fixed("data-dir", "set etcd.dataDirectory"),
-    fixed("listen-client-urls", OF_THE_PORTS),
-    fixed("listen-peer-urls", OF_THE_PORTS),
-    fixed("listen-metrics-urls", OF_THE_PORTS),
-    fixed("advertise-client-urls", OF_THE_PORTS),
-    fixed("initial-advertise-peer-urls", OF_THE_PORTS),
-];
-
-pub(in crate::cluster) fn parts(
-    loaded: &Loaded,
-    node: &NodeConfiguration,
-) -> Result<Parts, RenderError> {
+pub(in crate::cluster) fn parts(loaded: &Loaded, node: &NodeConfiguration) -> Parts {
     let etcd = &loaded.configuration.etcd;
     let health = Endpoint {
         host: "127.0.0.1",
@@ -41,7 +19,7 @@ pub(in crate::cluster) fn parts(
     let container = container(
         loaded,
         Program::Etcd,
-        &flags(loaded, node)?,
+        &flags(loaded, node),
         joined(
             json!({
                 "resources": {"requests": {"cpu": "100m", "memory": "100Mi"}},
@@ -58,11 +36,11 @@ pub(in crate::cluster) fn parts(
         "name": "data",
         "hostPath": {"path": etcd.data_directory, "type": "DirectoryOrCreate"},
     });
-    Ok(Parts {
+    Parts {
         container,
         volumes: vec![data, secret_volume(Program::Etcd)],
         security: json!({"seccompProfile": {"type": "RuntimeDefault"}}),
-    })
+    }
 }
 
 /// What the member reads.
@@ -80,7 +58,7 @@ pub(in crate::cluster) fn files(pki: &Pki, node: &str) -> SecretFiles {
     files
 }
 
-fn flags(loaded: &Loaded, node: &NodeConfiguration) -> Result<Flags, RenderError> {
+fn flags(loaded: &Loaded, node: &NodeConfiguration) -> Flags {
     let etcd = &loaded.configuration.etcd;
     let client = url("https", node.address, etcd.client_port);
     let peer = url("https", node.address, etcd.peer_port);
@@ -127,6 +105,6 @@ fn flags(loaded: &Loaded, node: &NodeConfiguration) -> Result<Flags, RenderError
         .set("snapshot-count", "10000")
         .set("watch-progress-notify-interval", "5s")
         .set("feature-gates", "InitialCorruptCheck=true")
-        .extra("etcd.extraArgs", &etcd.extra_args, &FIXED)?;
-    Ok(flags)
+        .extra(&etcd.extra_args);
+    flags
 }

@@ -3,36 +3,13 @@
 use serde_json::json;
 
 use super::{
-    Endpoint, KUBECONFIG, Parts, SecretFiles, container, fixed, joined, no_capabilities, secret,
+    Endpoint, KUBECONFIG, Parts, SecretFiles, container, joined, no_capabilities, secret,
     secret_volume,
 };
-use crate::cluster::{
-    Kubeconfigs, Loaded,
-    flags::{Fixed, Flags},
-    load::Program,
-    render::RenderError,
-};
-
-const FIXED: [Fixed; 6] = [
-    fixed("secure-port", "set scheduler.port"),
-    fixed(
-        "permit-port-sharing",
-        "both schedulers of a handoff have the same port",
-    ),
-    fixed("leader-elect", "the handoff needs the election"),
-    fixed(
-        "leader-elect-resource-name",
-        "the handoff looks at the usual lease",
-    ),
-    fixed(
-        "leader-elect-resource-namespace",
-        "the handoff looks at the usual lease",
-    ),
-    fixed("kubeconfig", "it is rendered"),
-];
+use crate::cluster::{Kubeconfigs, Loaded, flags::Flags, load::Program};
 
 /// The same for both forms.
-pub(in crate::cluster) fn parts(loaded: &Loaded) -> Result<Parts, RenderError> {
+pub(in crate::cluster) fn parts(loaded: &Loaded) -> Parts {
     let health = Endpoint {
         host: "127.0.0.1",
         port: loaded.port(Program::Scheduler),
@@ -45,11 +22,11 @@ pub(in crate::cluster) fn parts(loaded: &Loaded) -> Result<Parts, RenderError> {
         }),
         health.probes("/livez", "/readyz"),
     );
-    Ok(Parts {
-        container: container(loaded, Program::Scheduler, &flags(loaded)?, more),
+    Parts {
+        container: container(loaded, Program::Scheduler, &flags(loaded), more),
         volumes: vec![secret_volume(Program::Scheduler)],
         security: json!({"seccompProfile": {"type": "RuntimeDefault"}}),
-    })
+    }
 }
 
 /// What the scheduler reads.
@@ -57,7 +34,7 @@ pub(in crate::cluster) fn files(kubeconfigs: &Kubeconfigs) -> SecretFiles {
     SecretFiles::from([(KUBECONFIG.to_owned(), kubeconfigs.scheduler.clone())])
 }
 
-fn flags(loaded: &Loaded) -> Result<Flags, RenderError> {
+fn flags(loaded: &Loaded) -> Flags {
     let configuration = &loaded.configuration;
     let kubeconfig = secret(KUBECONFIG);
     let mut flags = Flags::new(Program::Scheduler.name());
@@ -73,10 +50,6 @@ fn flags(loaded: &Loaded) -> Result<Flags, RenderError> {
             "The injected scheduler and the self-hosted one run side by side for a while.",
         )
         .set("leader-elect", "true")
-        .extra(
-            "scheduler.extraArgs",
-            &configuration.scheduler.extra_args,
-            &FIXED,
-        )?;
-    Ok(flags)
+        .extra(&configuration.scheduler.extra_args);
+    flags
 }
