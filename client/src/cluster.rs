@@ -11,6 +11,7 @@ mod bundles;
 mod configuration;
 mod kubeconfig;
 mod load;
+mod names;
 mod objects;
 mod pki;
 mod render;
@@ -30,4 +31,4 @@ pub use render::{
     Written, render,
 };
 pub use subnet::Subnet;
-pub use version::Version;
+pub use version::{SkewError, Version, check_skew};
