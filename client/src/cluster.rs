@@ -12,6 +12,7 @@ mod configuration;
 mod flags;
 mod kubeconfig;
 mod load;
+mod names;
 mod objects;
 mod pki;
 mod programs;
@@ -33,4 +34,4 @@ pub use render::{
     Written, render,
 };
 pub use subnet::Subnet;
-pub use version::Version;
+pub use version::{SkewError, Version, check_skew};
