@@ -4,6 +4,7 @@
 //! gives none. With the feature `serde` they serialise with lowerCamelCase keys.
 
 mod bundle;
+mod check;
 mod container;
 mod event;
 mod log;
@@ -16,6 +17,9 @@ mod trial;
 
 pub(crate) use bundle::required as required_bundle;
 pub use bundle::{Bundle, BundlePod, Change, ChangeType, Injected, Warning};
+pub use check::{
+    ConfiguredKubelet, ImageCheck, NodeCheck, PathCheck, PortCheck, ResetDone, SteeringCheck,
+};
 pub use container::{Container, ContainerState, Termination};
 pub use event::{Event, EventType};
 pub use log::{LogLine, LogStream};
