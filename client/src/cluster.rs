@@ -15,6 +15,7 @@ mod objects;
 mod pki;
 mod render;
 mod subnet;
+mod up;
 mod version;
 
 pub use bundles::{CONTROL_PLANE_BUNDLE, ETCD_BUNDLE};
@@ -30,4 +31,10 @@ pub use render::{
     Written, render,
 };
 pub use subnet::Subnet;
+pub use up::{
+    ApiError, AppliedAddons, AppliedCount, CheckedNode, ConfiguredNode, ConfiguredNodes, Down,
+    Finding, HandedOver, InjectedBundle, Installer, Lock, NoSuchPhase, Outcome, Phase, Preflight,
+    Progress, ProgressKind, ReadyApi, RegisteredNode, ResetDoneNode, Severity, UpError, Verified,
+    VerifiedLease, VerifiedNode,
+};
 pub use version::Version;

@@ -95,6 +95,7 @@ mod endpoint;
 mod error;
 #[cfg(feature = "folder")]
 mod folder;
+mod handoff;
 mod inject;
 mod node;
 mod options;
@@ -110,6 +111,7 @@ pub use endpoint::{Endpoint, EndpointError};
 pub use error::{Error, FieldViolation, ServerError};
 #[cfg(feature = "folder")]
 pub use folder::{Folder, FolderError, FolderManifest};
+pub use handoff::{ApplyObjects, StartHandoff};
 pub use inject::{FieldValidation, InjectPods};
 pub use node::{CheckNode, ConfigureKubelet, ResetNode};
 pub use options::Options;
@@ -119,11 +121,12 @@ pub use rollback::RollbackBundle;
 pub use stream::{EventOptions, LogOptions, PodsUpdate};
 pub use tonic::Code;
 pub use types::{
-    Bundle, BundlePod, BundleState, BundleStatus, Change, ChangeType, ConfiguredKubelet, Container,
-    ContainerState, Event, EventType, ImageCheck, Injected, Kubelet, KubeletState, KubeletSync,
-    Limits, LogLine, LogStream, Node, NodeCheck, Object, ObjectChange, ObjectKey, ObjectKind,
-    Objects, Origin, PathCheck, Pod, PodReference, PodState, PortCheck, Problem, ResetDone,
-    Revision, RolledBack, Runtime, RuntimeState, SteeringCheck, Termination, Trial,
-    TrialConfirmation, TrialState, TrialStatus, Warning,
+    AppliedObject, ApplyResult, Bundle, BundlePod, BundleState, BundleStatus, Change, ChangeType,
+    ConfiguredKubelet, Container, ContainerState, Event, EventType, Handoff, HandoffFailure,
+    HandoffState, ImageCheck, Injected, Kubelet, KubeletState, KubeletSync, Limits, LogLine,
+    LogStream, Node, NodeCheck, Object, ObjectChange, ObjectKey, ObjectKind, Objects, Origin,
+    PathCheck, Pod, PodReference, PodState, PortCheck, Problem, ResetDone, Revision, RolledBack,
+    Runtime, RuntimeState, SteeringCheck, Termination, Trial, TrialConfirmation, TrialState,
+    TrialStatus, Warning,
 };
 pub use wait::{Wait, WaitError};

@@ -7,6 +7,7 @@ mod bundle;
 mod check;
 mod container;
 mod event;
+mod handoff;
 mod log;
 mod node;
 mod object;
@@ -22,6 +23,7 @@ pub use check::{
 };
 pub use container::{Container, ContainerState, Termination};
 pub use event::{Event, EventType};
+pub use handoff::{AppliedObject, ApplyResult, Handoff, HandoffFailure, HandoffState};
 pub use log::{LogLine, LogStream};
 pub use node::{
     Kubelet, KubeletState, KubeletSync, Limits, Node, Objects, Problem, Runtime, RuntimeState,
