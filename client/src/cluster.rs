@@ -9,14 +9,18 @@
 
 mod bundles;
 mod configuration;
+mod flags;
 mod kubeconfig;
 mod load;
+mod names;
 mod objects;
 mod pki;
+mod programs;
 mod render;
 mod subnet;
 mod up;
 mod version;
+mod yaml;
 
 pub use bundles::{CONTROL_PLANE_BUNDLE, ETCD_BUNDLE};
 pub use configuration::{
@@ -37,4 +41,4 @@ pub use up::{
     Progress, ProgressKind, ReadyApi, RegisteredNode, ResetDoneNode, Severity, UpError, Verified,
     VerifiedLease, VerifiedNode,
 };
-pub use version::Version;
+pub use version::{SkewError, Version, check_skew};

@@ -83,10 +83,12 @@
 //!
 //! `cli` (default) builds the tool `seedpod`; a program that uses the SDK alone turns the default features off.
 //! `serde` derives `serde::Serialize` for the answers. `folder` reads folders with a `seedpod.yaml`, in which plain files
-//! become Secrets and ConfigMaps. `cluster` renders a self-hosted control plane and brings it up.
+//! become Secrets and ConfigMaps. `cluster` issues certificates, renders a self-hosted control plane and brings it up.
 
 #![warn(missing_docs)]
 
+#[cfg(feature = "cluster")]
+pub mod certificates;
 mod client;
 #[cfg(feature = "cluster")]
 pub mod cluster;

@@ -1,9 +1,20 @@
 //! A cluster's configuration, read and checked.
+//!
+//! `load/parse.rs` makes the file's types of its text, `load/check.rs` and what is below it say what is wrong with the
+//! values, all at once, and `load/resolve.rs` fills in what follows from the rest.
 
+mod arguments;
+mod check;
 mod error;
+mod network;
+mod nodes;
+mod parse;
+mod resolve;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    fmt,
+    fmt, fs,
     net::IpAddr,
     path::{Path, PathBuf},
 };
@@ -31,6 +42,8 @@ pub struct Loaded {
     pub service_subnets: Vec<Subnet>,
     /// The subnets of pods, one per IP family; none when the controller manager is to allocate none.
     pub pod_subnets: Vec<Subnet>,
+    /// `sha256:` and the digest of what the file says, by which one sees whether it has changed.
+    pub digest: String,
     /// What is allowed, but seldom meant.
     pub warnings: Vec<Fault>,
 }
@@ -62,8 +75,59 @@ impl ClusterConfiguration {
     /// [`ConfigurationError`], with every fault that was found.
     pub fn load(path: impl AsRef<Path>) -> Result<Loaded, ConfigurationError> {
         let path = path.as_ref();
-        let _ = path;
-        unimplemented!()
+        let read = |source| ConfigurationError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let text = fs::read_to_string(path).map_err(read)?;
+        let absolute = std::path::absolute(path).map_err(read)?;
+        let folder = absolute.parent().unwrap_or(Path::new("/"));
+        Self::parse(path, &text)?.check(path, folder)
+    }
+
+    /// Checks what was made by a program, as [`load`](Self::load) does with a file in the folder.
+    ///
+    /// # Errors
+    /// [`ConfigurationError::Invalid`], with every fault that was found.
+    pub fn into_loaded(self, folder: impl AsRef<Path>) -> Result<Loaded, ConfigurationError> {
+        self.check(Path::new("the configuration"), folder.as_ref())
+    }
+
+    fn check(self, path: &Path, folder: &Path) -> Result<Loaded, ConfigurationError> {
+        let mut findings = Findings::default();
+        let checked = check::check(&self, folder, &mut findings);
+        match checked {
+            Some(checked) if findings.faults.is_empty() => {
+                Ok(resolve::resolve(self, folder, checked, findings.warnings))
+            }
+            _ => Err(ConfigurationError::Invalid {
+                path: path.to_owned(),
+                faults: findings.faults,
+            }),
+        }
+    }
+}
+
+/// What the checks have found.
+#[derive(Debug, Default)]
+struct Findings {
+    faults: Vec<Fault>,
+    warnings: Vec<Fault>,
+}
+
+impl Findings {
+    fn fault(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        self.faults.push(Fault {
+            field: field.into(),
+            message: message.into(),
+        });
+    }
+
+    fn warning(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        self.warnings.push(Fault {
+            field: field.into(),
+            message: message.into(),
+        });
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Installer, Phase, Scope, UpError, error::chain, wait};
 use crate::{
-    ChangeType, Client, Folder, InjectPods, Pod, PodState, Wait,
+    ChangeType, Client, Folder, FolderManifest, InjectPods, Pod, PodState, Wait,
     cluster::{ETCD_BUNDLE, NodeConfiguration, RenderedBundle},
 };
 
@@ -119,7 +119,7 @@ pub(super) async fn inject(
     // An id that followed from the content would have the node answer an old request again, when the bundle has had this
     // content before and has another one now. Injecting the same content twice changes nothing, with any id.
     let manifests = folder.manifests().iter();
-    let request = InjectPods::new(&bundle.bundle).manifests(manifests.map(|it| it.text()));
+    let request = InjectPods::new(&bundle.bundle).manifests(manifests.map(FolderManifest::text));
     let injected = client
         .inject(&request)
         .await

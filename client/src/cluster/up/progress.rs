@@ -58,9 +58,11 @@ pub enum ProgressKind {
     Failed,
 }
 
+type Sink = Arc<dyn Fn(&Progress) + Send + Sync>;
+
 /// Whom to tell.
 #[derive(Clone, Default)]
-pub(super) struct Reporter(Option<Arc<dyn Fn(&Progress) + Send + Sync>>);
+pub(super) struct Reporter(Option<Sink>);
 
 impl fmt::Debug for Reporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
