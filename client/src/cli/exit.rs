@@ -97,9 +97,9 @@ fn wait_code(error: &WaitError) -> Option<u8> {
         WaitError::Failed { .. } | WaitError::Wave { .. } => Some(POD_FAILED),
         WaitError::Refused { .. } => Some(POD_REFUSED),
         WaitError::RolledBack { .. } => Some(ROLLED_BACK),
-        WaitError::Superseded { .. }
-        | WaitError::Gone { .. }
-        | WaitError::InjectedAgain { .. } => Some(OVERTAKEN),
+        WaitError::Superseded { .. } | WaitError::Gone { .. } | WaitError::InjectedAgain { .. } => {
+            Some(OVERTAKEN)
+        }
         WaitError::Unknown { .. } => Some(NOT_KNOWN),
         _ => None,
     }

@@ -175,6 +175,11 @@ impl Installer {
         &self.directory
     }
 
+    /// The administrator's kubeconfig, once it is rendered.
+    pub fn admin_kubeconfig(&self) -> PathBuf {
+        self.directory.join("kubeconfigs/admin.kubeconfig")
+    }
+
     /// Sees to it that no other run works with the same folder, until the value is dropped or the process has ended.
     ///
     /// # Errors

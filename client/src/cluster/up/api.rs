@@ -67,7 +67,10 @@ impl ApiClient {
         let wrong = |error: &(dyn std::error::Error + 'static)| ApiError {
             endpoint: String::new(),
             status: None,
-            message: format!("the rendered admin.conf cannot be used: {}", chain(error)),
+            message: format!(
+                "the rendered kubeconfigs/admin.kubeconfig cannot be used: {}",
+                chain(error)
+            ),
         };
         let kubeconfig = Kubeconfig::from_yaml(kubeconfig).map_err(|error| wrong(&error))?;
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())

@@ -34,7 +34,8 @@ impl AddAssign for AppliedCount {
 }
 
 impl Installer {
-    /// Applies manifests through the first node of the control plane that can, with the rights of the administrator.
+    /// Applies manifests through the first node of the control plane that can, with an administrator's rights and the API server
+    /// on that very node: no node needs a way to the endpoint.
     pub(super) async fn apply_through_a_node(
         &self,
         scope: &Scope,
@@ -43,7 +44,7 @@ impl Installer {
         if manifests.is_empty() {
             return Ok(AppliedCount::default());
         }
-        let local = self.local_admin()?;
+        let local = &self.render()?.kubeconfigs.handoff;
         let end = Instant::now() + self.timeout;
         let mut nodes = self.nodes_of_control_plane().into_iter().cycle();
         loop {
@@ -78,31 +79,6 @@ impl Installer {
             }
         }
     }
-
-    /// The administrator's kubeconfig for the API server on the very node that uses it: no node needs a way to the
-    /// endpoint.
-    pub(super) fn local_admin(&self) -> Result<Zeroizing<String>, UpError> {
-        let rendered = self.render()?;
-        with_server(&rendered.kubeconfigs.admin, &self.loaded.local_server()).ok_or_else(|| {
-            UpError::Unverified {
-                node: None,
-                message:
-                    "the rendered admin.conf is no kubeconfig with one cluster: remove it, and \
-                          run again"
-                        .to_owned(),
-            }
-        })
-    }
-}
-
-/// The same kubeconfig for another server.
-fn with_server(kubeconfig: &str, server: &str) -> Option<Zeroizing<String>> {
-    let mut value: serde_json::Value = serde_saphyr::from_str(kubeconfig).ok()?;
-    let [cluster] = value.get_mut("clusters")?.as_array_mut()?.as_mut_slice() else {
-        return None;
-    };
-    *cluster.get_mut("cluster")?.get_mut("server")? = server.into();
-    serde_json::to_string(&value).ok().map(Zeroizing::new)
 }
 
 /// Whether the API server that the node runs would take a manifest.
@@ -147,21 +123,4 @@ pub(super) async fn apply(
         configured: count(ApplyResult::Configured),
         unchanged: count(ApplyResult::Unchanged),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_kubeconfig_gets_another_server_and_keeps_the_rest() {
-        let given = "apiVersion: v1\nkind: Config\nclusters:\n- name: a\n  cluster:\n    server: https://api.example:6443\n    certificate-authority-data: Q0E=\nusers: []\n";
-        let made = with_server(given, "https://127.0.0.1:6443").expect("a kubeconfig");
-        let made: serde_json::Value = serde_json::from_str(&made).expect("JSON");
-        let cluster = &made["clusters"][0]["cluster"];
-        assert_eq!(cluster["server"], "https://127.0.0.1:6443");
-        assert_eq!(cluster["certificate-authority-data"], "Q0E=");
-        assert_eq!(with_server("clusters: []", "x"), None);
-        assert_eq!(with_server("no: kubeconfig", "x"), None);
-    }
 }

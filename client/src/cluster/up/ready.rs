@@ -40,10 +40,10 @@ impl Installer {
     pub async fn api(&self) -> Result<ReadyApi, UpError> {
         let scope = self.begin(Phase::Api);
         let api = self.api_client().await?;
-        let local = self.local_admin()?;
+        let local = &self.render()?.kubeconfigs.handoff;
         let version = wait::until(&scope, self.timeout, || look(&api)).await?;
         let nodes = self.nodes_of_control_plane();
-        let asks = nodes.iter().map(|node| self.api_on(node, &local));
+        let asks = nodes.iter().map(|node| self.api_on(node, local));
         wait::all(asks).await?;
         scope.done(&format!("{version} answers at {}", api.endpoint()));
         Ok(ReadyApi {

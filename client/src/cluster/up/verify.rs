@@ -96,9 +96,9 @@ impl Installer {
             .into_iter()
             .map(|lease| self.verify_lease(&api, lease));
         let leases = wait::all(renewed).await?;
-        let local = self.local_admin()?;
+        let local = &self.render()?.kubeconfigs.handoff;
         for node in handoff {
-            self.write_and_read(&api, node, &local).await?;
+            self.write_and_read(&api, node, local).await?;
         }
         scope.done(&format!("{version} answers at {}", api.endpoint()));
         Ok(Verified {

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     KubeletState, KubeletSync, RuntimeState,
-    cluster::{ETCD_BUNDLE, Loaded, NodeConfiguration, up::nodes},
+    cluster::{ETCD_BUNDLE, Loaded, NodeConfiguration, Version, check_skew, up::nodes},
 };
 
 /// By how many seconds a clock may differ from ours: certificates and tokens have begun to be valid by then.
@@ -25,9 +25,6 @@ const LEAST_MEMORY: u64 = 900 << 20;
 /// etcd's own limit, and a little to turn around in.
 const DISK: u64 = 3 << 30;
 const LEAST_DISK: u64 = 512 << 20;
-
-/// How many minor versions a kubelet may be older than the API server.
-const SKEW: u32 = 3;
 
 /// Everything that is wrong, node by node.
 pub(super) fn all(loaded: &Loaded, looks: &[Look<'_>]) -> Vec<Finding> {
@@ -157,7 +154,7 @@ impl Judge<'_> {
             self.warning("SeedpodVersion", message, "use the same version on both");
         }
         let given = &seen.check.kubelet_version;
-        let Some((major, minor)) = minor_version(given) else {
+        let Ok(kubelet) = given.parse::<Version>() else {
             let message = "the version of its kubelet cannot be told".to_owned();
             self.warning(
                 "KubeletVersion",
@@ -166,20 +163,11 @@ impl Judge<'_> {
             );
             return;
         };
-        let version = &self.loaded.version;
-        if major != version.major || minor > version.minor {
-            let message = format!("its kubelet {given} is newer than the control plane {version}");
+        if let Err(error) = check_skew(&self.loaded.version, &kubelet) {
             self.fault(
                 "KubeletVersion",
-                message,
-                "install an older kubelet, or raise kubernetesVersion",
-            );
-        } else if version.minor - minor > SKEW {
-            let message = format!("its kubelet {given} is too old for the control plane {version}");
-            self.fault(
-                "KubeletVersion",
-                message,
-                format!("install one of at least v{major}.{}", version.minor - SKEW),
+                error.to_string(),
+                "change the one or the other",
             );
         }
     }
@@ -362,10 +350,4 @@ impl Judge<'_> {
             );
         }
     }
-}
-
-/// `v1.37.2` as its first two numbers.
-fn minor_version(text: &str) -> Option<(u32, u32)> {
-    let mut numbers = text.strip_prefix('v')?.split('.');
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
