@@ -32,7 +32,7 @@ pub use load::{ApiEndpoint, ConfigurationError, Fault, Loaded, Program};
 pub use pki::{Authority, BootstrapToken, EtcdClient, EtcdMember, KeyPair, Pair, Pki};
 pub use render::{
     Files, HandoffComponent, HandoffKind, NodeHandoff, RenderError, Rendered, RenderedBundle,
-    Written, render,
+    UnfitFile, Written, render,
 };
 pub use subnet::Subnet;
 pub use up::{

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value, json};
 
-pub(super) use addons::addons;
+pub(super) use addons::check_addon;
 pub(super) use bootstrap::bootstrap;
 
 use super::{

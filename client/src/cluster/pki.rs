@@ -1,8 +1,21 @@
 //! Everything below `DIR/pki`.
+//!
+//! `pki/make.rs` says what there is, `pki/shelf.rs` reads it or makes it, and `pki/inspect.rs` says whether what is there
+//! does what it is for. Subjects, usages and names are those that kubeadm documents, and so are most names of files.
+
+mod inspect;
+mod make;
+mod shelf;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, fmt};
 
 use zeroize::Zeroizing;
+
+pub(super) use make::{Made, load_or_make};
+
+use super::render::UnfitFile;
 
 /// Keys and certificates of a cluster, as PEM.
 #[derive(Debug, Clone)]

@@ -1,6 +1,9 @@
 //! From a configuration to a folder with everything that follows from it.
 
+mod addons;
 mod error;
+mod inventory;
+mod write;
 
 use std::{
     collections::BTreeMap,
@@ -9,9 +12,14 @@ use std::{
 
 use zeroize::Zeroizing;
 
-pub use error::RenderError;
+pub use error::{RenderError, UnfitFile};
 
-use super::{Kubeconfigs, Loaded, Pki};
+use super::{
+    AdmittedKubelet, Kubeconfigs, Loaded, Pki, bundles, objects,
+    pki::{self, Made},
+};
+use inventory::Inventory;
+use write::Writer;
 
 /// Texts by their path within a folder, such as `10-etcd.yaml` or `secrets/ca.crt`.
 pub type Files = BTreeMap<String, Zeroizing<String>>;
@@ -108,12 +116,138 @@ pub enum Written {
     Removed,
 }
 
+/// A file of the folder.
+pub(super) struct NewFile {
+    /// Within the folder.
+    pub(super) path: String,
+    pub(super) text: Zeroizing<String>,
+    /// Whether it was there.
+    pub(super) written: Written,
+}
+
 /// Writes what follows from the configuration into the folder, and touches no node. What is in `pki` there is kept,
 /// so that a second time makes no change.
+///
+/// Nothing is written unless everything fits. When it is stopped on the way, a second time completes it.
 ///
 /// # Errors
 /// [`RenderError`], which names the file and the remedy.
 pub fn render(loaded: &Loaded, directory: &Path) -> Result<Rendered, RenderError> {
-    let _ = (loaded, directory);
-    unimplemented!()
+    let writer = Writer::open(directory)?;
+    let inventory = Inventory::read(directory, &loaded.configuration.name)?;
+    let Made {
+        pki,
+        files: pki_files,
+        warnings,
+    } = pki::load_or_make(loaded, directory)?;
+    let kubeconfigs = Kubeconfigs::new(loaded, &pki);
+    let mut rendered = Rendered {
+        directory: directory.to_owned(),
+        bundles: Vec::new(),
+        bootstrap: Vec::new(),
+        self_hosted: Vec::new(),
+        addons: Vec::new(),
+        handoff: loaded
+            .control_plane()
+            .map(|node| bundles::handoff(loaded, node))
+            .collect(),
+        written: BTreeMap::new(),
+        warnings: loaded.warnings.iter().map(ToString::to_string).collect(),
+        pki,
+        kubeconfigs,
+    };
+    rendered.warnings.extend(warnings);
+    let files = rendered.files(loaded)?;
+
+    for file in pki_files {
+        let written = writer.keep_or_make(&file)?;
+        rendered.written.insert(file.path, written);
+    }
+    inventory.announce(&writer, files.keys())?;
+    for (path, text) in &files {
+        let written = writer.write(path, text)?;
+        rendered.written.insert(path.clone(), written);
+    }
+    for path in inventory.stale(&files) {
+        if writer.remove(path)? {
+            rendered.written.insert(path.clone(), Written::Removed);
+        }
+    }
+    let record = inventory::record(loaded, files.keys());
+    let written = writer.write(inventory::FILE, &record)?;
+    rendered.written.insert(inventory::FILE.to_owned(), written);
+    Ok(rendered)
+}
+
+impl Rendered {
+    /// Everything but `pki`, whose place in the folder is noted.
+    fn files(&mut self, loaded: &Loaded) -> Result<Files, RenderError> {
+        let mut files = Files::new();
+        self.kubeconfigs(loaded, &mut files);
+        for node in &loaded.configuration.nodes {
+            let mut found = Vec::new();
+            if node.etcd == Some(true) {
+                let bundle = bundles::etcd_bundle(loaded, &self.pki, node)?;
+                found.push((bundles::ETCD_BUNDLE, bundle));
+            }
+            if node.control_plane {
+                let (pki, kubeconfigs) = (&self.pki, &self.kubeconfigs);
+                let bundle = bundles::control_plane_bundle(loaded, pki, kubeconfigs, node)?;
+                found.push((bundles::CONTROL_PLANE_BUNDLE, bundle));
+            }
+            for (bundle, content) in found {
+                let folder = format!("bundles/{}/{bundle}", node.name);
+                self.bundles.push(RenderedBundle {
+                    node: node.name.clone(),
+                    bundle: bundle.to_owned(),
+                    folder: self.directory.join(&folder),
+                });
+                place(&folder, content, &mut files);
+            }
+        }
+        // All members first: an API server needs most of them.
+        (self.bundles).sort_by_key(|bundle| bundle.bundle != bundles::ETCD_BUNDLE);
+
+        let bootstrap = objects::bootstrap(loaded, &self.pki)?;
+        let self_hosted = objects::self_hosted(loaded, &self.pki, &self.kubeconfigs)?;
+        let addons = addons::read(loaded, &mut self.warnings)?;
+        for (folder, content, paths) in [
+            ("bootstrap", bootstrap, &mut self.bootstrap),
+            ("self-hosted", self_hosted, &mut self.self_hosted),
+            ("addons", addons, &mut self.addons),
+        ] {
+            let names = content.keys();
+            paths.extend(names.map(|name| self.directory.join(folder).join(name)));
+            place(folder, content, &mut files);
+        }
+        Ok(files)
+    }
+
+    fn kubeconfigs(&self, loaded: &Loaded, files: &mut Files) {
+        let Kubeconfigs {
+            admin,
+            handoff,
+            // Those of the control plane's programs are in its bundles and objects.
+            controller_manager: _,
+            scheduler: _,
+            kubelets,
+        } = &self.kubeconfigs;
+        let mut put = |name: &str, text: &Zeroizing<String>| {
+            files.insert(format!("kubeconfigs/{name}.kubeconfig"), text.clone());
+        };
+        put("admin", admin);
+        put("handoff", handoff);
+        let kubelet = match loaded.configuration.kubelet.admission {
+            AdmittedKubelet::Certificate => "kubelet",
+            AdmittedKubelet::BootstrapToken => "bootstrap-kubelet",
+        };
+        for (node, text) in kubelets {
+            put(&format!("{kubelet}-{node}"), text);
+        }
+    }
+}
+
+fn place(folder: &str, content: Files, files: &mut Files) {
+    let content = content.into_iter();
+    files.extend(content.map(|(name, text)| (format!("{folder}/{name}"), text)));
 }

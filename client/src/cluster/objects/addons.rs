@@ -1,78 +1,15 @@
-//! The user's own manifests, copied as they are.
+//! Whether the user's own manifests can be applied.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use serde_json::Value;
-use zeroize::Zeroizing;
 
-use crate::cluster::{
-    Loaded,
-    render::{Files, RenderError},
-};
+use crate::cluster::render::RenderError;
 
-/// What is read of the folder, and of those in it.
-const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
-
-/// The files of the folder `addons`, by their path in it, which is the order in which they are applied, but for
-/// namespaces and CustomResourceDefinitions, which come first. Each of their documents has to be an object with a name.
-pub(in crate::cluster) fn addons(loaded: &Loaded) -> Result<Files, RenderError> {
-    let mut out = Files::new();
-    let Some(folder) = &loaded.configuration.addons else {
-        return Ok(out);
-    };
-    let mut paths = Vec::new();
-    list(folder, &mut paths)?;
-    if paths.is_empty() {
-        return Err(unfit(
-            folder,
-            "there is no *.yaml, *.yml or *.json in it; put manifests there, or leave addons out",
-        ));
-    }
-    for path in paths {
-        let text = fs::read(&path).map_err(|source| RenderError::Read {
-            path: path.clone(),
-            source,
-        })?;
-        let text = String::from_utf8(text)
-            .map(Zeroizing::new)
-            .map_err(|_| unfit(&path, "it is no UTF-8; save it as such"))?;
-        check(&path, &text)?;
-        let name = path.strip_prefix(folder).unwrap_or(&path);
-        let name = name
-            .to_str()
-            .ok_or_else(|| unfit(&path, "its name is no UTF-8; rename it"))?;
-        out.insert(name.to_owned(), text);
-    }
-    Ok(out)
-}
-
-fn list(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<(), RenderError> {
-    let read = |source| RenderError::Read {
-        path: folder.to_owned(),
-        source,
-    };
-    for entry in fs::read_dir(folder).map_err(read)? {
-        let path = entry.map_err(read)?.path();
-        // Editors and version control keep theirs under such names.
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with('.') {
-            continue;
-        }
-        let extension = path.extension().and_then(|it| it.to_str());
-        if path.is_dir() {
-            list(&path, paths)?;
-        } else if extension.is_some_and(|it| EXTENSIONS.contains(&it)) {
-            paths.push(path);
-        }
-    }
-    Ok(())
-}
-
+/// Each document of a file has to be an object with a name.
+///
 /// The messages quote nothing of the text, which may hold what is secret.
-fn check(path: &Path, text: &str) -> Result<(), RenderError> {
+pub(in crate::cluster) fn check_addon(path: &Path, text: &str) -> Result<(), RenderError> {
     let options = serde_saphyr::options! { with_snippet: false };
     let documents: Vec<Value> =
         serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
@@ -122,5 +59,52 @@ fn unfit(path: &Path, message: &str) -> RenderError {
     RenderError::Unfit {
         path: path.to_owned(),
         message: message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_applied_is_let_pass() {
+        for text in [
+            "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n",
+            "# Only a comment.\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n---\n",
+            r#"{"apiVersion": "v1", "kind": "List", "items": [
+                {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}}]}"#,
+        ] {
+            check_addon(Path::new("a.yaml"), text).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_applied_is_told_with_its_place_and_without_its_content() {
+        for (text, place) in [
+            ("", "no object"),
+            ("# Nothing.\n", "no object"),
+            ("kind: Secret\n", "documents[0]: apiVersion"),
+            (
+                "apiVersion: v1\nkind: A\nmetadata: {name: a}\n---\napiVersion: v1\nkind: A\n",
+                "documents[1]: metadata.name",
+            ),
+            (
+                "apiVersion: v1\nkind: A\nmetadata: {generateName: hunter2}\n",
+                "metadata.name",
+            ),
+            (
+                "apiVersion: v1\nkind: AList\nitems:\n- {kind: A}\n",
+                "items[0]: apiVersion",
+            ),
+            ("a: b\n  hunter2: {\n", "line 2"),
+            ("a: hunter2\na: hunter2\n", "line 2"),
+            ("hunter2", "apiVersion"),
+        ] {
+            let error = check_addon(Path::new("a.yaml"), text)
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(place) && error.contains("a.yaml"), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
     }
 }

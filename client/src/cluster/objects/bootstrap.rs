@@ -17,22 +17,13 @@ const BOOTSTRAPPERS: &str = "system:bootstrappers:kubeadm:default-node-token";
 
 /// `NN-*.yaml`.
 pub(in crate::cluster) fn bootstrap(loaded: &Loaded, pki: &Pki) -> Result<Files, RenderError> {
-    let mut out = Files::from([
-        (
-            "10-kubeadm-rbac.yaml".to_owned(),
-            yaml::file(
-                "Roles and bindings under the names that kubeadm gives them.",
-                &kubeadm_rbac(),
-            ),
+    let mut out = Files::from([(
+        "10-kubeadm-rbac.yaml".to_owned(),
+        yaml::file(
+            "Roles and bindings under the names that kubeadm gives them.",
+            &kubeadm_rbac(),
         ),
-        (
-            "20-handoff-rbac.yaml".to_owned(),
-            yaml::file(
-                "What the nodes' seedpodds may do, which hand over with the user seedpod:handoff.",
-                &handoff_rbac(),
-            ),
-        ),
-    ]);
+    )]);
     if loaded.configuration.kubelet.admission != AdmittedKubelet::BootstrapToken {
         return Ok(out);
     }
@@ -46,7 +37,7 @@ pub(in crate::cluster) fn bootstrap(loaded: &Loaded, pki: &Pki) -> Result<Files,
     }
     if let Some(token) = &pki.bootstrap_token {
         out.insert(
-            "30-bootstrap-token.yaml".to_owned(),
+            "20-bootstrap-token.yaml".to_owned(),
             yaml::file(
                 "With which kubelets ask for their first certificate. Delete it when all nodes have joined.",
                 &[bootstrap_token(token)],
@@ -54,7 +45,7 @@ pub(in crate::cluster) fn bootstrap(loaded: &Loaded, pki: &Pki) -> Result<Files,
         );
     }
     out.insert(
-        "40-cluster-info.yaml".to_owned(),
+        "30-cluster-info.yaml".to_owned(),
         yaml::file(
             "Where the API is and which authority it has, for whoever has a token and nothing else: the controller manager \
              signs it with each token.",
@@ -101,45 +92,6 @@ fn kubeadm_rbac() -> Vec<Value> {
             "kubeadm:get-nodes",
             &group(BOOTSTRAPPERS),
         ),
-    ]
-}
-
-/// No more than a handoff takes. Secrets of kube-system are among it, which is no less than all rights in the end.
-fn handoff_rbac() -> Vec<Value> {
-    let user = subject("User", "seedpod:handoff");
-    let all = [
-        "get", "list", "watch", "create", "update", "patch", "delete",
-    ];
-    let mut impersonation = rule("", &["users"], &["impersonate"]);
-    impersonation["resourceNames"] = json!(["system:kube-scheduler"]);
-    vec![
-        cluster_role(
-            "seedpod:handoff",
-            &json!([
-                rule("", &["nodes"], &["get", "list", "watch", "patch", "update"]),
-                "# A request by a user who needs RBAC shows that an API server has read the roles.",
-                impersonation,
-            ]),
-        ),
-        binding("seedpod:handoff", "seedpod:handoff", &user),
-        json!({
-            "apiVersion": RBAC,
-            "kind": "Role",
-            "metadata": {"name": "seedpod:handoff", "namespace": NAMESPACE},
-            "rules": [
-                rule("", &["configmaps", "pods", "secrets", "serviceaccounts"], &all),
-                rule("apps", &["daemonsets", "deployments", "replicasets"], &all),
-                rule("coordination.k8s.io", &["leases"], &all),
-                rule("policy", &["poddisruptionbudgets"], &all),
-            ],
-        }),
-        json!({
-            "apiVersion": RBAC,
-            "kind": "RoleBinding",
-            "metadata": {"name": "seedpod:handoff", "namespace": NAMESPACE},
-            "roleRef": role_ref("Role", "seedpod:handoff"),
-            "subjects": [user],
-        }),
     ]
 }
 
