@@ -9,6 +9,7 @@ mod connection;
 mod contexts;
 mod describe;
 mod diff;
+mod down;
 mod encryption;
 mod events;
 mod exit;
@@ -27,6 +28,7 @@ mod progress;
 mod remove;
 mod rollback;
 mod time;
+mod up;
 mod version;
 mod wait;
 
@@ -68,6 +70,8 @@ async fn run(command: Command, connection: args::ConnectionArgs) -> anyhow::Resu
         Command::Rollback(args) => rollback::run(args, connection).await,
         Command::Confirm(args) => confirm::run(args, connection).await,
         Command::Remove(args) => remove::run(args, connection).await,
+        Command::Up(args) => up::run(args, connection).await,
+        Command::Down(args) => down::run(args, connection).await,
         Command::Lint(args) => lint::run(args),
         Command::Pki(args) => pki::run(args),
         Command::Config(args) => contexts::run(args, &connection),
