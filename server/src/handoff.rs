@@ -114,6 +114,23 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
+    /// The stage as in the API, without the prefix: a label of metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Applying => "APPLYING",
+            Self::WaitingForReady => "WAITING_FOR_READY",
+            Self::WaitingForKubelet => "WAITING_FOR_KUBELET",
+            Self::Draining => "DRAINING",
+            Self::HandingOver => "HANDING_OVER",
+            Self::Verifying => "VERIFYING",
+            Self::Committed => "COMMITTED",
+            Self::Reverting => "REVERTING",
+            Self::Reverted => "REVERTED",
+            Self::StandingIn => "STANDING_IN",
+            Self::StandingDown => "STANDING_DOWN",
+        }
+    }
+
     /// Whether a failure has the handoff take its way back.
     pub(crate) fn is_under_way(self) -> bool {
         matches!(

@@ -3,6 +3,7 @@
 mod contents;
 mod encryption;
 mod formats;
+mod handoff;
 mod objects;
 
 use std::{
