@@ -104,7 +104,7 @@ pub enum HandoffKind {
 }
 
 /// What has become of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Written {
     /// It was not there.
     Made,
