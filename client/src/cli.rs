@@ -25,6 +25,7 @@ mod pki;
 mod pods;
 mod progress;
 mod remove;
+mod render;
 mod rollback;
 mod time;
 mod version;
@@ -69,6 +70,7 @@ async fn run(command: Command, connection: args::ConnectionArgs) -> anyhow::Resu
         Command::Confirm(args) => confirm::run(args, connection).await,
         Command::Remove(args) => remove::run(args, connection).await,
         Command::Lint(args) => lint::run(args),
+        Command::Render(args) => render::run(args),
         Command::Pki(args) => pki::run(args),
         Command::Config(args) => contexts::run(args, &connection),
         Command::Version(args) => version::run(args, connection).await,
