@@ -7,6 +7,7 @@
 
 mod calls;
 mod certificates;
+mod cluster;
 mod connections;
 mod fake;
 mod objects;
