@@ -261,7 +261,7 @@ fn a_handoff_keeps_what_its_stage_needs_and_a_pod_comes_back_as_another_one() {
     ];
     assert_eq!(kept, expected);
     let returned: Vec<_> = seen.iter().map(|it| it.returned.unwrap_or(0)).collect();
-    assert_eq!(returned, [0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 0, 0, 0]);
+    assert_eq!(returned, [0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 0, 0, 0]);
 }
 
 #[test]
