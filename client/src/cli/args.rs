@@ -3,6 +3,7 @@
 mod bundles;
 mod handoff;
 mod pods;
+mod render;
 mod revisions;
 mod setup;
 mod up;
@@ -19,6 +20,7 @@ pub(crate) use handoff::{AbortArgs, HandoffArgs, HandoffWhat, StartArgs, StatusA
 pub(crate) use pods::{
     DescribeArgs, DescribeWhat, EventsArgs, LogsArgs, NamedArgs, PodArgs, StreamFormat,
 };
+pub(crate) use render::RenderArgs;
 pub(crate) use revisions::{ConfirmArgs, DiffArgs, HistoryArgs, RollbackArgs};
 pub(crate) use setup::{
     ConfigArgs, ConfigWhat, EncryptionKeyArgs, PkiArgs, PkiInitArgs, PkiIssueArgs, PkiWhat, Role,
@@ -200,9 +202,11 @@ pub(crate) enum Command {
     Handoff(HandoffArgs),
     /// Check manifests here, without a node
     Lint(LintArgs),
+    /// Write everything that follows from a cluster's configuration into a folder
+    Render(RenderArgs),
     /// Make a CA and certificates
     Pki(PkiArgs),
-    /// Show and change the contexts of the configuration file; make encryption keys
+    /// Show and change the contexts of the configuration file; make other files to configure with
     Config(ConfigArgs),
     /// Show the versions of this tool and of the node's daemon
     Version(VersionArgs),

@@ -7,6 +7,7 @@
 
 mod calls;
 mod certificates;
+mod cluster;
 mod connections;
 mod fake;
 mod objects;
@@ -24,6 +25,7 @@ mod tool_lint;
 mod tool_objects;
 mod tool_pki;
 mod tool_pods;
+mod tool_render;
 mod tool_revisions;
 mod tool_terminal;
 mod tool_wait;

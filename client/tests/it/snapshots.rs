@@ -1,7 +1,7 @@
 //! The whole output of `seedpod render` for the clusters in `tests/snapshots`, as folders to read and compare.
 //!
-//! Keys are random: instead of keys and certificates the folders have what these are for. `SEEDPOD_UPDATE_SNAPSHOTS=1`
-//! writes the folders anew.
+//! Keys are random: instead of keys and certificates the folders have what these are for, and `keys-and-certificates.txt`
+//! lists the files that have nothing else. `SEEDPOD_UPDATE_SNAPSHOTS=1` writes the folders anew.
 
 mod normalise;
 
@@ -14,6 +14,9 @@ use std::{
 use seedpod_client::cluster::{ClusterConfiguration, render};
 
 use normalise::Normaliser;
+
+/// Keeps two renderings apart, and is empty.
+const LOCK: &str = ".seedpod-lock";
 
 type Texts = BTreeMap<String, String>;
 
@@ -33,10 +36,16 @@ fn compare(name: &str) {
     let out = folder.path().join("out");
     let rendered = render(&loaded, &out).unwrap();
     let normaliser = Normaliser::new(&rendered.pki);
-    let texts = texts(&out)
-        .into_iter()
-        .map(|(path, text)| (path, normaliser.text(&text)))
-        .collect();
+    let mut texts = Texts::new();
+    let mut list = String::new();
+    for (path, text) in self::texts(&out) {
+        let text = normaliser.text(&text);
+        match text.lines().collect::<Vec<_>>()[..] {
+            [only] if only.starts_with('<') => list.push_str(&format!("{path}: {only}\n")),
+            _ => drop(texts.insert(path, text)),
+        }
+    }
+    texts.insert("keys-and-certificates.txt".to_owned(), list);
 
     let expected = source.join("rendered");
     if std::env::var_os("SEEDPOD_UPDATE_SNAPSHOTS").is_some() {
@@ -70,12 +79,18 @@ fn copy(from: &Path, to: &Path) {
 
 /// What an administrator of that etcd would have given.
 fn write_etcd_client(folder: &Path) {
+    let ca_key = rcgen::KeyPair::generate().unwrap();
+    let mut ca = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let issued = ca.self_signed(&ca_key).unwrap();
+    let issuer = rcgen::Issuer::new(ca, &ca_key);
     let key = rcgen::KeyPair::generate().unwrap();
-    let ca = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    let ca = ca.self_signed(&key).unwrap();
+    let mut client = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    client.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let client = client.signed_by(&key, &issuer).unwrap();
     for (name, text) in [
-        ("ca.crt", ca.pem()),
-        ("client.crt", ca.pem()),
+        ("ca.crt", issued.pem()),
+        ("client.crt", client.pem()),
         ("client.key", key.serialize_pem()),
     ] {
         write(&folder.join(name), &text);
@@ -89,7 +104,7 @@ fn texts(folder: &Path) -> Texts {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 walk(root, &path, texts);
-            } else {
+            } else if path.file_name().is_some_and(|name| name != LOCK) {
                 let name = path.strip_prefix(root).unwrap().to_str().unwrap();
                 texts.insert(name.to_owned(), fs::read_to_string(&path).unwrap());
             }

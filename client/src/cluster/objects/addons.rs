@@ -4,12 +4,12 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::cluster::render::RenderError;
+use crate::cluster::render::UnfitFile;
 
 /// Each document of a file has to be an object with a name.
 ///
 /// The messages quote nothing of the text, which may hold what is secret.
-pub(in crate::cluster) fn check_addon(path: &Path, text: &str) -> Result<(), RenderError> {
+pub(in crate::cluster) fn check_addon(path: &Path, text: &str) -> Result<(), UnfitFile> {
     let options = serde_saphyr::options! { with_snippet: false };
     let documents: Vec<Value> =
         serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
@@ -55,8 +55,8 @@ fn check_object(object: &Value) -> Result<(), String> {
     }
 }
 
-fn unfit(path: &Path, message: &str) -> RenderError {
-    RenderError::Unfit {
+fn unfit(path: &Path, message: &str) -> UnfitFile {
+    UnfitFile {
         path: path.to_owned(),
         message: message.to_owned(),
     }
