@@ -23,6 +23,8 @@ mod node;
 mod probe;
 mod projection;
 mod runtime_cri;
+#[allow(dead_code, reason = "the handoff's machine uses it")]
+mod steer;
 mod store;
 mod volumes;
 

@@ -10,6 +10,7 @@ mod certificates;
 mod cluster;
 mod connections;
 mod fake;
+mod handoffs;
 mod objects;
 mod retries;
 mod revisions;

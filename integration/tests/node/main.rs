@@ -37,3 +37,4 @@ mod status;
 mod trial;
 mod unsynced;
 mod waves;
+mod withheld;

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use seedpod_manifest::BundleName;
+use seedpod_manifest::{BundleName, NodeName, PodKey};
 use tokio::sync::watch;
 
 use super::{
     AbortHandoffError, AdvanceError, ChangeError, HandingOver, MaterialError, NodeHandle,
-    RequestId, StartHandoffError, State, actor::Command, status::PodState,
+    RequestId, StartHandoffError, State, actor::Command, owner_of, status::PodState,
 };
-use crate::handoff::{Material, Record, Spec, Stage};
+use crate::{
+    handoff::{Material, Record, Spec, Stage},
+    runtime_cri::Sandbox,
+};
 
 impl NodeHandle {
     /// Starts a handoff and answers when that is durable.
@@ -104,9 +107,28 @@ impl NodeHandle {
         }
     }
 
+    /// As if all pods of this revision were ready.
+    #[cfg(test)]
+    pub(crate) async fn mark_ready(&self, bundle: &BundleName, revision: u64) {
+        let bundle = bundle.clone();
+        let marked = self.commands.send(Command::MarkReady { bundle, revision });
+        marked.await.expect("the actor is there");
+        self.alive().await;
+    }
+
     /// Where is told what the handoff waits for now, for people.
     pub(crate) fn handoff_message(&self) -> &watch::Sender<String> {
         &self.handoff_message
+    }
+
+    /// The injected pod that a sandbox is of.
+    pub(crate) fn owner_of(&self, sandbox: &Sandbox) -> Option<(BundleName, PodKey)> {
+        owner_of(&self.place.id, sandbox, &self.place.node)
+    }
+
+    /// As the kubelet and the API server call this node.
+    pub(crate) fn node_name(&self) -> &NodeName {
+        &self.place.node
     }
 
     /// What is committed, and each change of it.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::Actor;
 use crate::{
     events::{EventKind, NewEvent},
-    handoff::{Failure, Material, Record, Spec, Stage, Step},
+    handoff::{Material, Moment, Reason, Record, Spec, Stage, Step, event},
     node::{
         AbortHandoffError, AdvanceError, ChangeError, RequestId, StartHandoffError, State, handoff,
     },
@@ -40,6 +40,7 @@ impl Actor {
                 start_time: now,
                 message: String::new(),
             }],
+            since: self.clock.now(),
             deadline: Some(self.clock.now().after(spec.deadlines.apply)),
             failure: None,
             withheld: [].into(),
@@ -101,24 +102,12 @@ impl Actor {
             stage if stage.is_under_way() => {}
             _ => return Err(AbortHandoffError::HandedOver(Arc::clone(record))),
         }
-        let now = Timestamp::now();
-        let mut next = Record::clone(record);
-        next.generation += 1;
-        next.failure = Some(Failure {
-            stage: record.stage,
-            reason: "ABORTED".to_owned(),
-            message: "the handoff was aborted by a call of AbortHandoff".to_owned(),
-        });
-        if let Some(step) = next.steps.last_mut() {
-            "aborted".clone_into(&mut step.message);
-        }
-        next.stage = Stage::Reverting;
-        next.steps.push(Step {
-            stage: Stage::Reverting,
-            start_time: now,
-            message: String::new(),
-        });
-        next.deadline = None;
+        let now = Moment {
+            boot: self.clock.now(),
+            time: Timestamp::now(),
+        };
+        let message = "the handoff was aborted by a call of AbortHandoff";
+        let next = record.failed(Reason::Aborted, message, &now);
         let committed = self.store.advance_handoff(next);
         let next = self.note(committed)?;
         self.publish();
@@ -135,9 +124,13 @@ impl Actor {
         if next.generation != record.generation + 1 {
             return Err(AdvanceError::Stale(Arc::clone(record)));
         }
+        let before = Arc::clone(record);
         let committed = self.store.advance_handoff(next);
         let next = self.note(committed)?;
         self.publish();
+        if let Some((kind, message)) = event(&before, &next) {
+            self.record_handoff(kind, &next, message, "");
+        }
         Ok(next)
     }
 

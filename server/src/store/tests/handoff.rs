@@ -7,7 +7,10 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::{
-    handoff::{Component, Deadlines, Failure, Kind, Material, Record, Spec, Stage},
+    handoff::{
+        Component, Deadlines, Failure, Kind, Material, ObjectReference, Record, Spec, Stage,
+        SteeringUsed, Step as StageStep,
+    },
     store::{EncryptionKeys, owned_by},
 };
 
@@ -96,7 +99,42 @@ fn record(id: &str) -> Record {
     }
 }
 
-fn material(of: &str) -> Material {
+/// One with something in each field.
+pub(super) fn full_record() -> Record {
+    let mut record = record("fixture");
+    record.spec.bundle = name("control-plane");
+    record.spec.components.push(Component {
+        kind: Kind::LeaderElected {
+            lease: "kube-scheduler".to_owned(),
+        },
+        ..record.spec.components[0].clone()
+    });
+    record.stage = Stage::Reverting;
+    record.steps = vec![StageStep {
+        stage: Stage::Applying,
+        start_time: Timestamp::UNIX_EPOCH,
+        message: "applied".to_owned(),
+    }];
+    record.failure = Some(Failure {
+        stage: Stage::HandingOver,
+        reason: "ABORTED".to_owned(),
+        message: "why".to_owned(),
+    });
+    record.withheld = [key()].into();
+    record.created = vec![ObjectReference {
+        api_version: "apps/v1".to_owned(),
+        kind: "DaemonSet".to_owned(),
+        namespace: "kube-system".to_owned(),
+        name: "kube-apiserver".to_owned(),
+    }];
+    record.steering = Some(SteeringUsed::None {
+        why: "no rights".to_owned(),
+    });
+    record.resumptions = 1;
+    record
+}
+
+pub(super) fn material(of: &str) -> Material {
     let secret = |what: &str| Zeroizing::new(format!("{what} of {of}"));
     Material {
         manifests: vec![secret("a Secret"), secret(""), secret("a DaemonSet")],
