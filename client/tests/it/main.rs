@@ -12,6 +12,7 @@ mod fake;
 mod objects;
 mod retries;
 mod revisions;
+mod snapshots;
 mod streams;
 mod tool;
 mod tool_config;

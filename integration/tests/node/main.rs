@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod bare;
 mod cli;
 mod daemon;
 mod disk_full;
@@ -24,6 +25,9 @@ mod pods;
 mod probes;
 mod programs;
 mod refusals;
+mod render_objects;
+mod render_up;
+mod rendered;
 mod restarts;
 mod rig;
 mod scene;

@@ -8,7 +8,7 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{Files, RenderError};
-use crate::cluster::Loaded;
+use crate::cluster::{Loaded, objects};
 
 /// What is taken for a manifest, as everywhere in Seedpod.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
@@ -19,6 +19,7 @@ pub(super) fn read(loaded: &Loaded, warnings: &mut Vec<String>) -> Result<Files,
     let Some(folder) = &loaded.configuration.addons else {
         return Ok(files);
     };
+    let mut unfit = Vec::new();
     for path in entries(folder)? {
         let name = path.file_name().and_then(|name| name.to_str());
         let Some(name) = name.filter(|name| !name.starts_with('.')) else {
@@ -35,8 +36,13 @@ pub(super) fn read(loaded: &Loaded, warnings: &mut Vec<String>) -> Result<Files,
             .extension()
             .is_some_and(|extension| EXTENSIONS.iter().any(|known| extension == *known));
         if known {
-            files.insert(name.to_owned(), text(&path)?);
+            let text = text(&path)?;
+            unfit.extend(objects::check_addon(&path, &text).err());
+            files.insert(name.to_owned(), text);
         }
+    }
+    if !unfit.is_empty() {
+        return Err(RenderError::Unfit { files: unfit });
     }
     if files.is_empty() {
         warnings.push(format!(
