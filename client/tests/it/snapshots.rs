@@ -3,6 +3,7 @@
 //! Keys are random: instead of keys and certificates the folders have what these are for, and `keys-and-certificates.txt`
 //! lists the files that have nothing else. `SEEDPOD_UPDATE_SNAPSHOTS=1` writes the folders anew.
 
+mod flags;
 mod normalise;
 
 use std::{
