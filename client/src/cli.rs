@@ -16,6 +16,7 @@ mod exit;
 mod files;
 mod findings;
 mod get;
+mod handoff;
 mod history;
 mod inject;
 mod lint;
@@ -26,6 +27,7 @@ mod pki;
 mod pods;
 mod progress;
 mod remove;
+mod render;
 mod rollback;
 mod time;
 mod up;
@@ -72,7 +74,9 @@ async fn run(command: Command, connection: args::ConnectionArgs) -> anyhow::Resu
         Command::Remove(args) => remove::run(args, connection).await,
         Command::Up(args) => up::run(args, connection).await,
         Command::Down(args) => down::run(args, connection).await,
+        Command::Handoff(args) => handoff::run(args, connection).await,
         Command::Lint(args) => lint::run(args),
+        Command::Render(args) => render::run(args),
         Command::Pki(args) => pki::run(args),
         Command::Config(args) => contexts::run(args, &connection),
         Command::Version(args) => version::run(args, connection).await,

@@ -69,6 +69,9 @@ impl fmt::Display for ApiEndpoint {
 }
 
 impl ClusterConfiguration {
+    /// A file with comments to start from, which loads as it is.
+    pub const EXAMPLE: &str = include_str!("example.yaml");
+
     /// Reads and checks a file.
     ///
     /// # Errors

@@ -104,7 +104,7 @@ pub enum HandoffKind {
 }
 
 /// What has become of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Written {
     /// It was not there.
     Made,
@@ -159,11 +159,11 @@ pub fn render(loaded: &Loaded, directory: &Path) -> Result<Rendered, RenderError
     rendered.warnings.extend(warnings);
     let files = rendered.files(loaded)?;
 
+    let announced = inventory.announce(&writer, loaded, &files)?;
     for file in pki_files {
         let written = writer.keep_or_make(&file)?;
         rendered.written.insert(file.path, written);
     }
-    inventory.announce(&writer, files.keys())?;
     for (path, text) in &files {
         let written = writer.write(path, text)?;
         rendered.written.insert(path.clone(), written);
@@ -173,8 +173,9 @@ pub fn render(loaded: &Loaded, directory: &Path) -> Result<Rendered, RenderError
             rendered.written.insert(path.clone(), Written::Removed);
         }
     }
-    let record = inventory::record(loaded, files.keys());
+    let record = inventory::record(loaded, &files);
     let written = writer.write(inventory::FILE, &record)?;
+    let written = announced.unwrap_or(written);
     rendered.written.insert(inventory::FILE.to_owned(), written);
     Ok(rendered)
 }

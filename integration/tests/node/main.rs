@@ -39,3 +39,4 @@ mod status;
 mod trial;
 mod unsynced;
 mod waves;
+mod withheld;

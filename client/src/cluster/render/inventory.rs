@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Files, RenderError, UnfitFile, Writer};
+use super::{Files, RenderError, UnfitFile, Writer, Written};
 use crate::cluster::Loaded;
 
 pub(super) const FILE: &str = "render.yaml";
@@ -66,22 +66,23 @@ impl Inventory {
     }
 
     /// Notes which files are about to be written, so that what an interrupted rendering leaves is known to the next one.
-    pub(super) fn announce<'a>(
+    pub(super) fn announce(
         &self,
         writer: &Writer,
-        files: impl Iterator<Item = &'a String>,
-    ) -> Result<(), RenderError> {
+        loaded: &Loaded,
+        files: &Files,
+    ) -> Result<Option<Written>, RenderError> {
         let Self(Some(record)) = self else {
-            return Ok(());
+            return writer.write(FILE, &self::record(loaded, files)).map(Some);
         };
         let known: BTreeSet<&String> = record.files.iter().collect();
-        let new: Vec<&String> = files.filter(|path| !known.contains(path)).collect();
-        if !new.is_empty() {
-            let mut record = record.clone();
-            record.files.extend(new.into_iter().cloned());
-            writer.write(FILE, &text(&record))?;
+        let new: Vec<&String> = files.keys().filter(|path| !known.contains(path)).collect();
+        if new.is_empty() {
+            return Ok(None);
         }
-        Ok(())
+        let mut record = record.clone();
+        record.files.extend(new.into_iter().cloned());
+        writer.write(FILE, &text(&record)).map(Some)
     }
 
     /// Files of an earlier rendering that are not among these.
@@ -110,10 +111,7 @@ fn is_rendered(path: &str) -> bool {
             .all(|component| matches!(component, Component::Normal(_)))
 }
 
-pub(super) fn record<'a>(
-    loaded: &Loaded,
-    files: impl Iterator<Item = &'a String>,
-) -> Zeroizing<String> {
+pub(super) fn record(loaded: &Loaded, files: &Files) -> Zeroizing<String> {
     text(&Record {
         api_version: API_VERSION.to_owned(),
         kind: KIND.to_owned(),
@@ -121,7 +119,7 @@ pub(super) fn record<'a>(
         seedpod_version: env!("CARGO_PKG_VERSION").to_owned(),
         kubernetes_version: loaded.version.to_string(),
         configuration_digest: loaded.digest.clone(),
-        files: files.cloned().collect(),
+        files: files.keys().cloned().collect(),
     })
 }
 
