@@ -41,6 +41,8 @@ pub(crate) struct Sandbox {
     pub(crate) bundle: Option<String>,
     pub(crate) revision: Option<u64>,
     pub(crate) digest: Option<String>,
+    /// The number of its return, for a pod that was withheld and came back; else 0.
+    pub(crate) returned: u64,
     /// The newest attempt of each container.
     pub(crate) containers: Vec<Container>,
     /// The pod's addresses; none for a pod in the host's network. Only filled in an [`Observation`].

@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod bare;
 mod cli;
 mod daemon;
 mod disk_full;
@@ -25,6 +26,9 @@ mod prober;
 mod probes;
 mod programs;
 mod refusals;
+mod render_objects;
+mod render_up;
+mod rendered;
 mod restarts;
 mod rig;
 mod scene;
@@ -35,3 +39,4 @@ mod status;
 mod trial;
 mod unsynced;
 mod waves;
+mod withheld;
