@@ -87,6 +87,7 @@
 
 #![warn(missing_docs)]
 
+mod apply;
 mod client;
 #[cfg(feature = "cluster")]
 pub mod cluster;
@@ -104,6 +105,7 @@ mod stream;
 mod types;
 mod wait;
 
+pub use apply::ApplyObjects;
 pub use client::Client;
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{Error, FieldViolation, ServerError};
@@ -117,10 +119,10 @@ pub use rollback::RollbackBundle;
 pub use stream::{EventOptions, LogOptions, PodsUpdate};
 pub use tonic::Code;
 pub use types::{
-    Bundle, BundlePod, BundleState, BundleStatus, Change, ChangeType, Container, ContainerState,
-    Event, EventType, Injected, Kubelet, KubeletState, KubeletSync, Limits, LogLine, LogStream,
-    Node, Object, ObjectChange, ObjectKey, ObjectKind, Objects, Origin, Pod, PodReference,
-    PodState, Problem, Revision, RolledBack, Runtime, RuntimeState, Termination, Trial,
-    TrialConfirmation, TrialState, TrialStatus, Warning,
+    AppliedObject, AppliedResult, Bundle, BundlePod, BundleState, BundleStatus, Change, ChangeType,
+    Container, ContainerState, Event, EventType, Injected, Kubelet, KubeletState, KubeletSync,
+    Limits, LogLine, LogStream, Node, Object, ObjectChange, ObjectKey, ObjectKind, ObjectReference,
+    Objects, Origin, Pod, PodReference, PodState, Problem, Revision, RolledBack, Runtime,
+    RuntimeState, Termination, Trial, TrialConfirmation, TrialState, TrialStatus, Warning,
 };
 pub use wait::{Wait, WaitError};

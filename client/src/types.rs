@@ -3,6 +3,7 @@
 //! All of them may grow fields and variants with a newer API, hence `non_exhaustive`. Times are `None` where the node
 //! gives none. With the feature `serde` they serialise with lowerCamelCase keys.
 
+mod applied;
 mod bundle;
 mod container;
 mod event;
@@ -14,6 +15,7 @@ mod revision;
 mod status;
 mod trial;
 
+pub use applied::{AppliedObject, AppliedResult, ObjectReference};
 pub(crate) use bundle::required as required_bundle;
 pub use bundle::{Bundle, BundlePod, Change, ChangeType, Injected, Warning};
 pub use container::{Container, ContainerState, Termination};

@@ -26,7 +26,8 @@ use crate::{
 };
 
 /// The methods of ours that stream.
-const STREAMING: [&str; 3] = [
+const STREAMING: &[&str] = &[
+    "/seedpod.v1.HandoffService/ApplyObjects",
     "/seedpod.v1.PodInjectionService/GetPodLogs",
     "/seedpod.v1.PodInjectionService/WatchEvents",
     "/seedpod.v1.PodInjectionService/WatchPods",

@@ -61,7 +61,7 @@ pub(crate) enum AppliedResult {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApplyError {
     /// The API server finds fault with the object.
-    #[error("the API server refuses {} ({field}): {message}", Named(object))]
+    #[error("the API server refuses {object} ({field}): {message}")]
     Refused {
         object: Box<ObjectReference>,
         field: String,
@@ -78,15 +78,14 @@ pub(crate) enum ApplyError {
         field: String,
     },
     /// In a dry run: neither in the cluster nor in the set.
-    #[error("the namespace {} of {} ({field}) is not there; add it to the manifests", object.namespace, Named(object))]
+    #[error("the namespace {} of {object} ({field}) is not there; add it to the manifests", object.namespace)]
     NoNamespace {
         object: Box<ObjectReference>,
         field: String,
     },
     /// Fields belong to another manager, and are not taken from it.
     #[error(
-        "{} has fields of other field managers: {}; remove them from the manifest, or give them up there",
-        Named(object),
+        "{object} has fields of other field managers: {}; remove them from the manifest, or give them up there",
         Conflicts(conflicts)
     )]
     Conflict {
@@ -94,7 +93,7 @@ pub(crate) enum ApplyError {
         conflicts: Vec<Conflict>,
     },
     /// The credentials do not suffice.
-    #[error("the credentials do not suffice for {}: {message}", Named(object))]
+    #[error("the credentials do not suffice for {object}: {message}")]
     Forbidden {
         object: Box<ObjectReference>,
         message: String,
@@ -138,24 +137,6 @@ impl fmt::Display for Conflicts<'_> {
         match self.0.len().saturating_sub(5) {
             0 => Ok(()),
             more => write!(f, " and {more} more"),
-        }
-    }
-}
-
-/// `DaemonSet kube-system/proxy`.
-pub(super) struct Named<'a>(pub(super) &'a ObjectReference);
-
-impl fmt::Display for Named<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ObjectReference {
-            kind,
-            namespace,
-            name,
-            ..
-        } = self.0;
-        match namespace.as_str() {
-            "" => write!(f, "{kind} {name}"),
-            namespace => write!(f, "{kind} {namespace}/{name}"),
         }
     }
 }
