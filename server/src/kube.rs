@@ -14,7 +14,7 @@ mod kubeconfig;
 mod objects;
 mod pods;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod verdict;
