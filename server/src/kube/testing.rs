@@ -75,6 +75,7 @@ struct Memory {
     version: u64,
     rules: Vec<Rule>,
     seen: Vec<Seen>,
+    open: usize,
 }
 
 pub(crate) struct FakeApi {
@@ -148,6 +149,11 @@ impl FakeApi {
         self.memory.lock().unwrap().objects.get(path).cloned()
     }
 
+    /// How many connections are open.
+    pub(crate) fn open_connections(&self) -> usize {
+        self.memory.lock().unwrap().open
+    }
+
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.memory.lock().unwrap().seen.clone()
     }
@@ -198,6 +204,8 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, memory: Arc<Mutex<M
             let Ok(stream) = acceptor.accept(stream).await else {
                 return;
             };
+            memory.lock().unwrap().open += 1;
+            let counted = Arc::clone(&memory);
             let has_certificate = stream.get_ref().1.peer_certificates().is_some();
             let service = service_fn(move |request| {
                 answer(Arc::clone(&memory), connection, has_certificate, request)
@@ -205,6 +213,7 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, memory: Arc<Mutex<M
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
+            counted.lock().unwrap().open -= 1;
         });
     }
 }
