@@ -341,24 +341,13 @@ impl Set<'_> {
         let result = match before {
             None => AppliedResult::Created,
             Some(_) if answer.status.as_u16() == 201 => AppliedResult::Created,
-            Some(before) if self.is_same(&before, &after) => AppliedResult::Unchanged,
+            Some(before) if is_same(&before, &after) => AppliedResult::Unchanged,
             Some(_) => AppliedResult::Configured,
         };
         if object.rank == Rank::Definition && self.mode == Mode::Apply {
             return self.served(&path, result).await;
         }
         Ok(Attempt::Done(result, String::new()))
-    }
-
-    /// Whether nothing has changed. A dry run gives no new resourceVersion, so that the objects are compared then.
-    fn is_same(&self, before: &Value, after: &Value) -> bool {
-        match self.mode {
-            Mode::Apply => {
-                let version = |of: &Value| of["metadata"]["resourceVersion"].clone();
-                version(before) == version(after)
-            }
-            Mode::DryRun => without_managers(before) == without_managers(after),
-        }
     }
 
     /// Whether a CustomResourceDefinition is established.
@@ -435,13 +424,24 @@ impl Set<'_> {
     }
 }
 
-/// An object without what every request changes.
-fn without_managers(object: &Value) -> Value {
+/// Whether nothing has changed. An API server may write an object anew, with another resourceVersion, only to note when
+/// it was last applied; and a dry run gives none.
+fn is_same(before: &Value, after: &Value) -> bool {
+    let version = |of: &Value| of["metadata"]["resourceVersion"].clone();
+    (version(before) == version(after) && version(after).is_string())
+        || demanded(before) == demanded(after)
+}
+
+/// An object without what others write, or every request changes.
+fn demanded(object: &Value) -> Value {
     let mut object = object.clone();
-    if let Some(metadata) = object["metadata"].as_object_mut() {
-        metadata.remove("managedFields");
-        metadata.remove("resourceVersion");
-        metadata.remove("generation");
+    if let Some(fields) = object.as_object_mut() {
+        fields.remove("status");
+    }
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        for field in ["managedFields", "resourceVersion", "generation"] {
+            metadata.remove(field);
+        }
     }
     object
 }
