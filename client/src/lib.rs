@@ -87,6 +87,7 @@
 
 #![warn(missing_docs)]
 
+mod apply;
 #[cfg(feature = "cluster")]
 pub mod certificates;
 mod client;
@@ -108,12 +109,13 @@ mod stream;
 mod types;
 mod wait;
 
+pub use apply::ApplyObjects;
 pub use client::Client;
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{Error, FieldViolation, ServerError};
 #[cfg(feature = "folder")]
 pub use folder::{Folder, FolderError, FolderManifest};
-pub use handoff::{ApplyObjects, HandoffComponent, HandoffDeadlines, StartHandoff};
+pub use handoff::{HandoffComponent, HandoffDeadlines, StartHandoff};
 pub use inject::{FieldValidation, InjectPods};
 pub use node::{CheckNode, ConfigureKubelet, ResetNode};
 pub use options::Options;
@@ -123,12 +125,12 @@ pub use rollback::RollbackBundle;
 pub use stream::{EventOptions, LogOptions, PodsUpdate};
 pub use tonic::Code;
 pub use types::{
-    AppliedObject, ApplyResult, Bundle, BundlePod, BundleState, BundleStatus, Change, ChangeType,
+    AppliedObject, AppliedResult, Bundle, BundlePod, BundleState, BundleStatus, Change, ChangeType,
     ConfiguredKubelet, Container, ContainerState, Event, EventType, Handoff, HandoffFailure,
     HandoffState, HandoffStep, ImageCheck, Injected, Kubelet, KubeletState, KubeletSync, Limits,
-    LogLine, LogStream, Node, NodeCheck, Object, ObjectChange, ObjectKey, ObjectKind, Objects,
-    Origin, PathCheck, Pod, PodReference, PodState, PortCheck, Problem, ResetDone, Revision,
-    RolledBack, Runtime, RuntimeState, Steering, SteeringCheck, SteeringMode, Termination, Trial,
-    TrialConfirmation, TrialState, TrialStatus, Warning,
+    LogLine, LogStream, Node, NodeCheck, Object, ObjectChange, ObjectKey, ObjectKind,
+    ObjectReference, Objects, Origin, PathCheck, Pod, PodReference, PodState, PortCheck, Problem,
+    ResetDone, Revision, RolledBack, Runtime, RuntimeState, Steering, SteeringCheck, SteeringMode,
+    Termination, Trial, TrialConfirmation, TrialState, TrialStatus, Warning,
 };
 pub use wait::{Wait, WaitError};

@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod apply;
 mod bare;
 mod cli;
 mod daemon;

@@ -139,6 +139,16 @@ fn awaits(message: &str) -> bool {
     .any(|it| message.contains(it))
 }
 
+/// Whether the object cannot be decoded as its kind, or not be brought into the stored version: the API server takes
+/// these for faults of its own. A webhook that converts versions may be up later.
+fn is_fault_of_object(message: &str) -> bool {
+    let converts = message.contains("failed to convert new")
+        || message.contains("failed to convert to unversioned");
+    message.contains("failed to create typed patch object")
+        || message.contains("illegal base64 data")
+        || (converts && !message.contains("webhook"))
+}
+
 fn is_webhook(refusal: &Refusal) -> bool {
     refusal.message.contains("webhook")
 }
@@ -155,11 +165,16 @@ fn said(object: &Object, refusal: &Refusal) -> String {
             .iter()
             .map(|cause| format!("{} ({})", shortened(&cause.field), shortened(&cause.reason)))
             .collect();
-        let reason = shortened(&refusal.reason);
+        let reason = match refusal.reason.as_str() {
+            "" => "it finds a fault".to_owned(),
+            reason => shortened(reason),
+        };
         return match fields.as_slice() {
-            [] => format!(
-                "{reason}; what it says of a Secret is not shown, since it may have its values"
-            ),
+            [] => {
+                format!(
+                    "{reason}; its message is not shown, since it may quote the Secret's values"
+                )
+            }
             fields => format!("{reason}: {}", fields.join(", ")),
         };
     }
