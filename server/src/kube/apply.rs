@@ -231,8 +231,9 @@ impl Set<'_> {
             if first <= Rank::Definition && it.object.rank > first {
                 break;
             }
+            let attempt = self.attempt(it).await;
             let reference = self.reference(&it.object);
-            let wait = match self.attempt(it).await {
+            let wait = match attempt {
                 Attempt::Done(result, message) => {
                     let applied = Applied {
                         object: reference,
@@ -424,12 +425,10 @@ impl Set<'_> {
     }
 }
 
-/// Whether nothing has changed. An API server may write an object anew, with another resourceVersion, only to note when
-/// it was last applied; and a dry run gives none.
+/// Whether nothing has changed. The resourceVersion does not tell: an API server may write an object anew only to note
+/// when it was last applied, and a dry run gives none.
 fn is_same(before: &Value, after: &Value) -> bool {
-    let version = |of: &Value| of["metadata"]["resourceVersion"].clone();
-    (version(before) == version(after) && version(after).is_string())
-        || demanded(before) == demanded(after)
+    demanded(before) == demanded(after)
 }
 
 /// An object without what others write, or every request changes.

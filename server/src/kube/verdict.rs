@@ -110,13 +110,7 @@ fn judge_refusal(object: &Object, refusal: &Refusal) -> Verdict {
         }),
         // Somebody else has changed or made it at the same time.
         409 | 408 => later(false),
-        // A fault of the object that structured-merge-diff finds, which the API server takes for one of its own.
-        500 if refusal
-            .message
-            .contains("failed to create typed patch object") =>
-        {
-            refused()
-        }
+        500 if is_fault_of_object(&refusal.message) => refused(),
         429 | 502..=504 => later(!is_webhook(refusal)),
         // Webhooks that are not up, for example.
         500..=599 => later(false),
@@ -159,7 +153,8 @@ fn has_cause(refusal: &Refusal, reason: &str) -> bool {
 
 /// What the API server said, without the values of a Secret, which its messages may quote.
 fn said(object: &Object, refusal: &Refusal) -> String {
-    if object.is_secret() && matches!(refusal.code, 400 | 409 | 422 | 500) {
+    let is_of_webhook = refusal.message.contains("failed calling webhook");
+    if object.is_secret() && matches!(refusal.code, 400 | 409 | 422 | 500) && !is_of_webhook {
         let fields: Vec<_> = refusal
             .causes
             .iter()
