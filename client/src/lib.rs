@@ -73,6 +73,12 @@
 //! confirmed with [`Client::confirm_revision`], in time. [`Client::wait_confirmed`] tells which; a program that dies
 //! meanwhile changes nothing about it.
 //!
+//! # Handing over
+//!
+//! [`Client::start_handoff`] has a node move from its injected control plane to the self-hosted one; [`Client::watch_handoff`]
+//! tells how that goes. It goes on without this program, and before it is committed, whatever goes wrong brings the injected
+//! pods back.
+//!
 //! # The way through this crate
 //!
 //! [`Options`] become a `connect` connector (TCP and TLS, or a Unix socket) below a tonic channel; `retry` runs each
