@@ -11,6 +11,7 @@ mod start;
 mod teardown;
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -139,6 +140,12 @@ impl Node {
     #[must_use]
     pub fn name(&self) -> String {
         self.state().node_name
+    }
+
+    /// The node's address, at which others on this host reach it: the gateway of its pods.
+    #[must_use]
+    pub fn address(&self) -> Ipv4Addr {
+        self.state().network.gateway
     }
 
     /// Where the node's files are.
