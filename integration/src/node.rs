@@ -184,12 +184,6 @@ impl Node {
         self.state().node_name
     }
 
-    /// The node's address, at which others on this host reach it: the gateway of its pods.
-    #[must_use]
-    pub fn address(&self) -> Ipv4Addr {
-        self.state().network.gateway
-    }
-
     /// Where the node's files are.
     #[must_use]
     pub fn layout(&self) -> &Layout {

@@ -1,9 +1,6 @@
 //! The bundles to inject: folders that stand by themselves, with manifests, a `seedpod.yaml`, and the plain files of which
 //! that makes Secrets.
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};

@@ -240,7 +240,7 @@ mod tests {
             "flags": {"yes": true, "no": false, "none": null},
             "list": [{"name": "a", "items": [{"key": "k"}, {}]}, {"b": []}],
         });
-        let text = file("A comment.", &[value.clone()]);
+        let text = file("A comment.", std::slice::from_ref(&value));
         let read: Value = serde_saphyr::from_str(&text).unwrap();
         assert_eq!(read, value, "{}", *text);
     }
@@ -263,7 +263,7 @@ spec:
     # That one.
     image: z
 ";
-        assert_eq!(*file("Top.", &[value.clone()]), expected);
+        assert_eq!(*file("Top.", std::slice::from_ref(&value)), expected);
         let bare = json!({"kind": "Thing", "spec": ["--a=b", {"name": "x", "image": "z"}]});
         assert_eq!(without_comments(&value), bare);
     }

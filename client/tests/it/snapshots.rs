@@ -3,6 +3,7 @@
 //! Keys are random: instead of keys and certificates the folders have what these are for, and `keys-and-certificates.txt`
 //! lists the files that have nothing else. `SEEDPOD_UPDATE_SNAPSHOTS=1` writes the folders anew.
 
+mod flags;
 mod normalise;
 
 use std::{
@@ -11,7 +12,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use seedpod_client::cluster::{ClusterConfiguration, render};
+use seedpod_client::{
+    Folder, FolderManifest,
+    cluster::{ClusterConfiguration, Rendered, render},
+};
 
 use normalise::Normaliser;
 
@@ -35,6 +39,7 @@ fn compare(name: &str) {
     let loaded = ClusterConfiguration::load(folder.path().join("cluster.yaml")).unwrap();
     let out = folder.path().join("out");
     let rendered = render(&loaded, &out).unwrap();
+    lint(&rendered);
     let normaliser = Normaliser::new(&rendered.pki);
     let mut texts = Texts::new();
     let mut list = String::new();
@@ -52,6 +57,70 @@ fn compare(name: &str) {
         update(&expected, &texts);
     }
     assert_same(&self::texts(&expected), &texts);
+}
+
+/// `seedpod lint` has nothing to say of any bundle.
+fn lint(rendered: &Rendered) {
+    for bundle in &rendered.bundles {
+        let folder = Folder::read(&bundle.folder).unwrap();
+        assert_eq!(folder.bundle(), Some(&*bundle.bundle));
+        let texts: Vec<&str> = folder
+            .manifests()
+            .iter()
+            .map(FolderManifest::text)
+            .collect();
+        let options = seedpod_manifest::Options {
+            node: bundle.node.parse().unwrap(),
+            max_pods: 64,
+            max_bytes: 4 << 20,
+            field_validation: seedpod_manifest::FieldValidation::Strict,
+            allow_secret_env: false,
+        };
+        let checked = seedpod_manifest::check(&texts, &options)
+            .unwrap_or_else(|errors| panic!("{}: {errors:?}", bundle.folder.display()));
+        assert!(checked.warnings.is_empty(), "{:?}", checked.warnings);
+        // The pods that are handed over are those of the bundle.
+        let handoffs = rendered.handoff.iter();
+        let mut handoffs =
+            handoffs.filter(|it| it.node == bundle.node && it.bundle == bundle.bundle);
+        if let Some(handoff) = handoffs.next() {
+            assert_eq!(handoff.components.len(), checked.pods.len());
+        }
+    }
+}
+
+#[test]
+fn fewer_pods_than_nodes_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cluster.yaml");
+    let text = fs::read_to_string(snapshots().join("three-nodes/cluster.yaml")).unwrap();
+    let text = text
+        .replace("addons: addons\n", "")
+        .replace("scheduler:\n", "scheduler:\n  replicas: 2\n");
+    write(&file, &text);
+    let loaded = ClusterConfiguration::load(&file).unwrap();
+    let error = render(&loaded, &folder.path().join("out"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("scheduler.replicas: 2 is too few"),
+        "{error}"
+    );
+}
+
+#[test]
+fn addons_that_cannot_be_applied_are_refused_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&snapshots().join("three-nodes"), folder.path());
+    write(&folder.path().join("addons/30-bad.yaml"), "kind: Secret\n");
+    let loaded = ClusterConfiguration::load(folder.path().join("cluster.yaml")).unwrap();
+    let out = folder.path().join("out");
+    let error = render(&loaded, &out).unwrap_err().to_string();
+    assert!(
+        error.contains("30-bad.yaml: documents[0]: apiVersion is missing"),
+        "{error}"
+    );
+    assert_eq!(texts(&out), Texts::new());
 }
 
 #[test]

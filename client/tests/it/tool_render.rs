@@ -131,7 +131,7 @@ fn faults_of_the_configuration_are_told_at_once_and_nothing_is_written() {
     fs::write(&file, text.replace("nodes:", "node:")).expect("written");
     render(folder.path(), &[])
         .code(2)
-        .stderr(contains("cluster.yaml:22:1: unknown field `node`"));
+        .stderr(contains("cluster.yaml:20:1: unknown field `node`"));
     fs::remove_file(&file).expect("removed");
     render(folder.path(), &[])
         .code(2)
