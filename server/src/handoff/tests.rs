@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep},
@@ -65,14 +64,16 @@ impl Play {
     }
 
     /// With a handoff under way.
-    fn begun(nature: Nature) -> Self {
-        Self::begun_with(nature, spec())
+    async fn begun(nature: Nature) -> Self {
+        let play = Self::new(nature);
+        play.begin(spec()).await;
+        play
     }
 
-    fn begun_with(nature: Nature, spec: Spec) -> Self {
-        let play = Self::new(nature);
-        play.node.model().begin(spec);
-        play
+    async fn begin(&self, spec: Spec) {
+        // The daemon has started, and found no handoff.
+        sleep(TICK).await;
+        self.node.model().begin(spec);
     }
 
     fn start_daemon(&mut self) {
@@ -132,11 +133,10 @@ impl Play {
             }
             assert!(
                 begun.elapsed() < Duration::from_secs(1800),
-                "still {:?}, {:?}, said {:#?}, lost {:#?}",
+                "still {:?}, {:?}, said {:#?}",
                 record.stage,
                 record.failure,
                 self.node.model().messages,
-                self.node.model().lost.len(),
             );
             sleep(TICK / 2).await;
         }
@@ -164,16 +164,12 @@ impl Play {
 
     fn assert_nothing_lost(&self) {
         let model = self.node.model();
-        assert!(model.asked > 100);
+        assert!(model.asked > 10);
         let few: Vec<_> = model.lost.iter().take(5).collect();
         assert!(few.is_empty(), "{} lost, first {few:#?}", model.lost.len());
     }
 
     fn reason(&self) -> Option<String> {
         self.record().failure.as_ref().map(|it| it.reason.clone())
-    }
-
-    fn time(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH
     }
 }

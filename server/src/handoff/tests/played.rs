@@ -65,7 +65,11 @@ impl World for Played {
     }
 
     fn steer(&self, phase: Phase, _: &Who) -> Result<(), Trouble> {
-        self.model().phase = Some(phase);
+        let mut model = self.model();
+        if let SteeringUsed::None { why } = &model.steering {
+            return Err(why.clone());
+        }
+        model.phase = Some(phase);
         Ok(())
     }
 

@@ -35,7 +35,7 @@ async fn walk(seed: u64) {
         5 => Nature::DiesAt(Stage::Draining),
         _ => Nature::Good,
     };
-    let mut play = Play::begun(nature);
+    let mut play = Play::begun(nature).await;
     let mut powered = true;
     for _ in 0..random.below(8) {
         sleep(Duration::from_millis(random.below(9_000))).await;
@@ -58,9 +58,7 @@ async fn walk(seed: u64) {
                 play.node.model().disk_fails = false;
             }
             6 => {
-                let lost = play.node.model().lost.len();
                 sleep(Duration::from_millis(random.below(15_000))).await;
-                assert!(play.node.model().lost.len() >= lost);
             }
             _ => {}
         }
@@ -73,7 +71,7 @@ async fn walk(seed: u64) {
         )
     };
     play.until(over).await;
-    sleep(Duration::from_secs(700)).await;
+    sleep(Duration::from_secs(400)).await;
     let record = play.until(over).await;
     play.check();
     let model = play.node.model();
@@ -92,7 +90,9 @@ async fn walk(seed: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn whatever_happens_it_ends_handed_over_or_handed_back_and_the_api_answers() {
-    for seed in 0..400 {
+    let walks = std::env::var("SEEDPOD_TEST_HANDOFF_WALKS").ok();
+    let walks = walks.and_then(|walks| walks.parse().ok()).unwrap_or(60);
+    for seed in 0..walks {
         let walked = tokio::spawn(walk(seed)).await;
         assert!(walked.is_ok(), "seed {seed}");
     }

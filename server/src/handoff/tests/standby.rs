@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Nature, Play};
+use super::{Nature, Play, spec};
 use crate::handoff::Stage;
 
 #[tokio::test(start_paused = true)]
 async fn after_a_power_loss_the_standby_stands_in_and_gives_way_again() {
-    let mut play = Play::begun(Nature::Good);
+    let mut play = Play::begun(Nature::Good).await;
     play.until_stage(Stage::Committed).await;
     play.lose_power().await;
     sleep(Duration::from_secs(3)).await;
@@ -42,7 +42,7 @@ async fn after_a_power_loss_the_standby_stands_in_and_gives_way_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_self_hosted_api_server_that_dies_is_stood_in_for_after_a_minute() {
-    let play = Play::begun(Nature::Good);
+    let play = Play::begun(Nature::Good).await;
     play.until_stage(Stage::Committed).await;
     sleep(Duration::from_secs(100)).await;
     play.node.model().nature = Nature::DiesAt(Stage::Committed);
@@ -62,21 +62,39 @@ async fn a_self_hosted_api_server_that_dies_is_stood_in_for_after_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_does_not_last_is_stood_in_for_with_pauses() {
-    let play = Play::begun(Nature::Good);
+async fn what_cannot_stand_down_stands_in_again_with_pauses() {
+    let mut play = Play::new(Nature::Good);
+    let mut spec = spec();
+    // Standing down may take 30 s then.
+    [
+        spec.deadlines.drain,
+        spec.deadlines.hand_over,
+        spec.deadlines.verify,
+    ] = [Duration::from_secs(10); 3];
+    play.begin(spec).await;
     play.until_stage(Stage::Committed).await;
-    play.node.model().nature = Nature::DiesAfter(Duration::from_secs(14));
-    play.until_stage(Stage::StandingIn).await;
-    sleep(Duration::from_secs(10)).await;
+    play.node.model().lease_is_taken = false;
+    play.lose_power().await;
+    play.start_daemon();
+    play.until_stage(Stage::StandingDown).await;
     play.node.model().lost.clear();
-    sleep(Duration::from_secs(900)).await;
+    sleep(Duration::from_secs(1800)).await;
     let record = play.record();
     assert!(record.steps.len() <= 48);
     let downs = record
         .steps
         .iter()
         .filter(|step| step.stage == Stage::StandingDown);
-    assert!(downs.count() <= 12, "{:#?}", record.steps);
+    let downs = downs.count();
+    assert!((5..12).contains(&downs), "{downs}");
+    let came = record
+        .steps
+        .iter()
+        .find(|step| step.message.contains("LEASE_NOT_TAKEN"));
+    assert!(came.is_some(), "{:#?}", record.steps);
+    play.assert_nothing_lost();
+    play.node.model().lease_is_taken = true;
+    play.until_stage(Stage::Committed).await;
     play.check();
 }
 
@@ -90,7 +108,7 @@ async fn the_daemon_may_be_killed_while_the_standby_stands_in_or_down() {
         (Stage::StandingDown, 4_000),
         (Stage::StandingDown, 12_000),
     ] {
-        let mut play = Play::begun(Nature::Good);
+        let mut play = Play::begun(Nature::Good).await;
         play.until_stage(Stage::Committed).await;
         play.lose_power().await;
         play.start_daemon();
