@@ -16,6 +16,7 @@ mod exit;
 mod files;
 mod findings;
 mod get;
+mod handoff;
 mod history;
 mod inject;
 mod lint;
@@ -73,6 +74,7 @@ async fn run(command: Command, connection: args::ConnectionArgs) -> anyhow::Resu
         Command::Remove(args) => remove::run(args, connection).await,
         Command::Up(args) => up::run(args, connection).await,
         Command::Down(args) => down::run(args, connection).await,
+        Command::Handoff(args) => handoff::run(args, connection).await,
         Command::Lint(args) => lint::run(args),
         Command::Render(args) => render::run(args),
         Command::Pki(args) => pki::run(args),

@@ -6,6 +6,8 @@ mod objects;
 mod revisions;
 mod streams;
 
+pub(crate) use handoff::service as handoff_service;
+
 use std::{
     fmt,
     future::Future,
@@ -302,7 +304,7 @@ impl Client {
     }
 }
 
-fn injection(channel: Channel) -> PodInjectionServiceClient<Channel> {
+pub(crate) fn injection(channel: Channel) -> PodInjectionServiceClient<Channel> {
     PodInjectionServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER)
 }
 

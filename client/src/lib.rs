@@ -113,7 +113,7 @@ pub use endpoint::{Endpoint, EndpointError};
 pub use error::{Error, FieldViolation, ServerError};
 #[cfg(feature = "folder")]
 pub use folder::{Folder, FolderError, FolderManifest};
-pub use handoff::{ApplyObjects, StartHandoff};
+pub use handoff::{ApplyObjects, HandoffComponent, HandoffDeadlines, StartHandoff};
 pub use inject::{FieldValidation, InjectPods};
 pub use node::{CheckNode, ConfigureKubelet, ResetNode};
 pub use options::Options;
@@ -125,10 +125,10 @@ pub use tonic::Code;
 pub use types::{
     AppliedObject, ApplyResult, Bundle, BundlePod, BundleState, BundleStatus, Change, ChangeType,
     ConfiguredKubelet, Container, ContainerState, Event, EventType, Handoff, HandoffFailure,
-    HandoffState, ImageCheck, Injected, Kubelet, KubeletState, KubeletSync, Limits, LogLine,
-    LogStream, Node, NodeCheck, Object, ObjectChange, ObjectKey, ObjectKind, Objects, Origin,
-    PathCheck, Pod, PodReference, PodState, PortCheck, Problem, ResetDone, Revision, RolledBack,
-    Runtime, RuntimeState, SteeringCheck, Termination, Trial, TrialConfirmation, TrialState,
-    TrialStatus, Warning,
+    HandoffState, HandoffStep, ImageCheck, Injected, Kubelet, KubeletState, KubeletSync, Limits,
+    LogLine, LogStream, Node, NodeCheck, Object, ObjectChange, ObjectKey, ObjectKind, Objects,
+    Origin, PathCheck, Pod, PodReference, PodState, PortCheck, Problem, ResetDone, Revision,
+    RolledBack, Runtime, RuntimeState, Steering, SteeringCheck, SteeringMode, Termination, Trial,
+    TrialConfirmation, TrialState, TrialStatus, Warning,
 };
 pub use wait::{Wait, WaitError};

@@ -23,7 +23,10 @@ pub use check::{
 };
 pub use container::{Container, ContainerState, Termination};
 pub use event::{Event, EventType};
-pub use handoff::{AppliedObject, ApplyResult, Handoff, HandoffFailure, HandoffState};
+pub use handoff::{
+    AppliedObject, ApplyResult, Handoff, HandoffFailure, HandoffState, HandoffStep, Steering,
+    SteeringMode,
+};
 pub use log::{LogLine, LogStream};
 pub use node::{
     Kubelet, KubeletState, KubeletSync, Limits, Node, Objects, Problem, Runtime, RuntimeState,

@@ -1,6 +1,7 @@
 //! What the tool takes. These types are also its help texts.
 
 mod bundles;
+mod handoff;
 mod pods;
 mod render;
 mod revisions;
@@ -15,6 +16,7 @@ pub(crate) use bundles::{
     CheckArgs, FileArgs, Format, GetArgs, GetWhat, InjectArgs, LintArgs, ObjectArgs, RemoveArgs,
     Validation, WaitArgs,
 };
+pub(crate) use handoff::{AbortArgs, HandoffArgs, HandoffWhat, StartArgs, StatusArgs};
 pub(crate) use pods::{
     DescribeArgs, DescribeWhat, EventsArgs, LogsArgs, NamedArgs, PodArgs, StreamFormat,
 };
@@ -43,7 +45,7 @@ Exit codes:
   7  the trial failed, and the node went back by itself
   8  somebody else injected or removed the bundle meanwhile
   9  what runs is not known: the node cannot ask its container runtime
-and of up and down, which wait too:
+and of up, down and handoff, which wait too:
   7  a node could not hand over, and has its injected control plane back
   130  interrupted; the same command goes on
 
@@ -196,6 +198,8 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Take a cluster's nodes back to nothing
     Down(DownArgs),
+    /// Hand the node's control plane over to the cluster's own one, by hand
+    Handoff(HandoffArgs),
     /// Check manifests here, without a node
     Lint(LintArgs),
     /// Write everything that follows from a cluster's configuration into a folder

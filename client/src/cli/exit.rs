@@ -3,7 +3,7 @@
 use std::{error::Error as StdError, io::ErrorKind, process::ExitCode};
 
 use anstream::eprintln;
-use seedpod_client::{Code, Endpoint, Error, Pod, WaitError, cluster::UpError};
+use seedpod_client::{Code, Endpoint, Error, HandoffState, Pod, WaitError, cluster::UpError};
 
 use super::output::style;
 
@@ -21,6 +21,17 @@ pub(crate) struct Reported;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Interrupted(pub(crate) String);
+
+/// The node could not hand over, and has its injected control plane back.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the handoff has failed in {state}, and the injected control plane is back: {message} ({reason})"
+)]
+pub(crate) struct HandedBack {
+    pub(crate) state: HandoffState,
+    pub(crate) reason: String,
+    pub(crate) message: String,
+}
 
 const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
@@ -79,6 +90,9 @@ fn code(error: &anyhow::Error) -> u8 {
     }
     if find::<Interrupted>(error).is_some() {
         return INTERRUPTED;
+    }
+    if find::<HandedBack>(error).is_some() {
+        return ROLLED_BACK;
     }
     if let Some(error) = find::<UpError>(error) {
         return up_code(error);

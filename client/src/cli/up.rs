@@ -72,12 +72,16 @@ pub(crate) async fn run(args: UpArgs, connection: ConnectionArgs) -> anyhow::Res
         cluster,
         ignore_preflight_errors,
         timeout,
+        api_address,
         output,
     } = options;
     let show = Arc::new(Mutex::new(Show::new(output)));
-    let installer = installer(&cluster, connection, &show)?
+    let mut installer = installer(&cluster, connection, &show)?
         .timeout(timeout)
         .ignore_preflight_errors(ignore_preflight_errors);
+    if let Some(address) = api_address {
+        installer = installer.api_address(address);
+    }
     let _lock = installer.lock()?;
     let result = interruptible(&installer, &phases).await;
     finish(&show);

@@ -8,7 +8,11 @@ use super::{Client, MAX_ANSWER, Settings};
 use crate::{AppliedObject, ApplyObjects, Error, Handoff, StartHandoff, retry::Repeat};
 
 impl Client {
-    /// Applies objects to the cluster through the node, and tells what has become of each.
+    /// Applies objects to the cluster through the node, and tells what has become of each. It ends when all are applied, or
+    /// with an error.
+    ///
+    /// # Errors
+    /// Those of [`Error`].
     pub fn apply_objects(
         &self,
         request: &ApplyObjects,
@@ -28,7 +32,16 @@ impl Client {
         Box::pin(stream::once(open).try_flatten())
     }
 
-    /// Begins a handoff.
+    /// Begins a handoff: from the injected control plane to the self-hosted one. The answer comes when that is durable
+    /// on the node, which goes on without this client; [`Self::watch_handoff`] tells how. With
+    /// [`validate_only`](StartHandoff::validate_only) nothing begins.
+    ///
+    /// # Guarantees
+    /// Those of [`Self::inject`]: with the same request id it begins once, however often it is sent.
+    ///
+    /// # Errors
+    /// Those of [`Error`]; [`Code::FailedPrecondition`](crate::Code::FailedPrecondition) when the bundle is not ready, is on
+    /// trial or is handed over already, [`Code::AlreadyExists`](crate::Code::AlreadyExists) when a handoff is under way.
     pub async fn start_handoff(&self, request: &StartHandoff) -> Result<Handoff, Error> {
         self.call(
             "StartHandoff",
@@ -41,6 +54,9 @@ impl Client {
     }
 
     /// The node's handoff.
+    ///
+    /// # Errors
+    /// Those of [`Error`]; [`Code::NotFound`](crate::Code::NotFound) when there was none.
     pub async fn get_handoff(&self) -> Result<Handoff, Error> {
         self.call(
             "GetHandoff",
@@ -52,24 +68,25 @@ impl Client {
         .map(Handoff::from)
     }
 
-    /// The node's handoff, now and whenever it has changed.
-    pub fn watch_handoff(
-        &self,
-    ) -> impl Stream<Item = Result<Handoff, Error>> + Send + Unpin + use<> {
-        let client = self.clone();
-        let open = async move {
-            let opened = service(client.channel.clone())
-                .watch_handoff(v1::WatchHandoffRequest {})
-                .await;
-            let stream = opened.map_err(|status| client.failure("WatchHandoff", &status))?;
-            let stream = stream.into_inner().map(move |answer| {
-                answer
-                    .map(|answer| Handoff::from(answer.handoff.unwrap_or_default()))
-                    .map_err(|status| client.failure("WatchHandoff", &status))
-            });
-            Ok::<_, Error>(stream)
+    /// Has the handoff that is under way take its way back; with an id, only this one. The answer comes when that is
+    /// durable; the injected pods are back when the state is
+    /// [`Reverted`](crate::HandoffState::Reverted). Aborting one that goes back or was handed back does nothing.
+    ///
+    /// # Errors
+    /// Those of [`Error`]; [`Code::NotFound`](crate::Code::NotFound) when there is no such handoff,
+    /// [`Code::FailedPrecondition`](crate::Code::FailedPrecondition) when it is committed.
+    pub async fn abort_handoff(&self, id: Option<&str>) -> Result<Handoff, Error> {
+        let message = v1::AbortHandoffRequest {
+            id: id.unwrap_or_default().to_owned(),
         };
-        Box::pin(stream::once(open).try_flatten())
+        self.call(
+            "AbortHandoff",
+            Repeat::Safe,
+            message,
+            |channel, request| async move { service(channel).abort_handoff(request).await },
+        )
+        .await
+        .map(Handoff::from)
     }
 
     fn failure(&self, method: &'static str, status: &Status) -> Error {
@@ -80,6 +97,6 @@ impl Client {
     }
 }
 
-fn service(channel: Channel) -> HandoffServiceClient<Channel> {
+pub(crate) fn service(channel: Channel) -> HandoffServiceClient<Channel> {
     HandoffServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER)
 }

@@ -86,6 +86,7 @@ pub struct Installer {
     directory: PathBuf,
     template: Option<Options>,
     timeout: Duration,
+    api_address: Option<String>,
     ignored: BTreeSet<String>,
     reporter: Reporter,
     rendered: OnceLock<Rendered>,
@@ -128,6 +129,7 @@ impl Installer {
             directory: directory.into(),
             template: None,
             timeout: Duration::from_secs(300),
+            api_address: None,
             ignored: BTreeSet::new(),
             reporter: Reporter::default(),
             rendered: OnceLock::new(),
@@ -144,6 +146,13 @@ impl Installer {
     /// How long one thing may be waited for. Default: 5 minutes. A handoff has its own deadlines.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// `HOST:PORT` at which the API is reached from here, when that is not its endpoint, as behind a tunnel. Its
+    /// certificate must be for the endpoint all the same.
+    pub fn api_address(mut self, address: impl Into<String>) -> Self {
+        self.api_address = Some(address.into());
         self
     }
 
@@ -281,7 +290,8 @@ impl Installer {
     }
 
     async fn api_client(&self) -> Result<ApiClient, UpError> {
-        ApiClient::new(&self.render()?.kubeconfigs.admin)
+        let kubeconfig = &self.render()?.kubeconfigs.admin;
+        ApiClient::new(kubeconfig, self.api_address.as_deref())
             .await
             .map_err(|source| UpError::Api {
                 doing: "use the rendered kubeconfig",

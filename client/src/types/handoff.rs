@@ -28,12 +28,95 @@ pub struct Handoff {
     pub failure: Option<HandoffFailure>,
     /// The injected pods that are not projected.
     pub withheld: Vec<PodReference>,
+    /// When it began.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "super::rfc3339", skip_serializing_if = "Option::is_none")
+    )]
+    pub start_time: Option<SystemTime>,
     /// When its state last changed.
     #[cfg_attr(
         feature = "serde",
         serde(with = "super::rfc3339", skip_serializing_if = "Option::is_none")
     )]
     pub state_time: Option<SystemTime>,
+    /// When the state's deadline passes. `None` when it has none.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "super::rfc3339", skip_serializing_if = "Option::is_none")
+    )]
+    pub deadline: Option<SystemTime>,
+    /// The states that it has gone through, in order, with the present one last.
+    pub steps: Vec<HandoffStep>,
+    /// How the port was or will be handed over. `None`: that is not decided yet.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub steering: Option<Steering>,
+    /// Counts up with each change.
+    pub generation: u64,
+}
+
+impl Handoff {
+    /// Whether it is on its way, to one end or the other.
+    pub fn is_moving(&self) -> bool {
+        !matches!(
+            self.state,
+            HandoffState::Committed | HandoffState::Reverted | HandoffState::StandingIn
+        )
+    }
+}
+
+/// One state that a handoff was in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "camelCase")
+)]
+#[non_exhaustive]
+pub struct HandoffStep {
+    /// The state.
+    pub state: HandoffState,
+    /// When it began.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "super::rfc3339", skip_serializing_if = "Option::is_none")
+    )]
+    pub start_time: Option<SystemTime>,
+    /// When it ended. `None` for the present one.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "super::rfc3339", skip_serializing_if = "Option::is_none")
+    )]
+    pub end_time: Option<SystemTime>,
+    /// What was waited for last, or what came of it.
+    pub message: String,
+}
+
+/// How new connections to the API server's port are led to one of the two API servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "camelCase")
+)]
+#[non_exhaustive]
+pub struct Steering {
+    /// Whether and how.
+    pub mode: SteeringMode,
+    /// Why not, for [`SteeringMode::None`].
+    pub message: String,
+}
+
+mirror! {
+    /// Whether and how connections are led.
+    SteeringMode for v1::steering::Mode, else Unrecognized {
+        /// By the destination address.
+        ByLoopback = "ByLoopback",
+        /// By a mark on the newcomer's packets.
+        ByMark = "ByMark",
+        /// Not at all: some connections may be lost.
+        None = "None",
+    }
 }
 
 /// Why a handoff took the way back.
@@ -131,7 +214,29 @@ impl From<v1::Handoff> for Handoff {
                 message: failure.message,
             }),
             withheld: wire.withheld.into_iter().map(PodReference::from).collect(),
+            start_time: wire.start_time.and_then(|time| time.try_into().ok()),
             state_time: wire.state_time.and_then(|time| time.try_into().ok()),
+            deadline: wire.deadline.and_then(|time| time.try_into().ok()),
+            steps: wire.steps.into_iter().map(HandoffStep::from).collect(),
+            steering: wire
+                .steering
+                .filter(|it| it.mode() != v1::steering::Mode::Unspecified)
+                .map(|steering| Steering {
+                    mode: SteeringMode::from_wire(steering.mode),
+                    message: steering.message,
+                }),
+            generation: wire.generation,
+        }
+    }
+}
+
+impl From<v1::HandoffStep> for HandoffStep {
+    fn from(wire: v1::HandoffStep) -> Self {
+        Self {
+            state: HandoffState::from_wire(wire.state),
+            start_time: wire.start_time.and_then(|time| time.try_into().ok()),
+            end_time: wire.end_time.and_then(|time| time.try_into().ok()),
+            message: wire.message,
         }
     }
 }

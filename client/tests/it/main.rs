@@ -7,8 +7,10 @@
 
 mod calls;
 mod certificates;
+mod cluster;
 mod connections;
 mod fake;
+mod handoffs;
 mod objects;
 mod retries;
 mod revisions;

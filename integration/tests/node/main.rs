@@ -38,3 +38,4 @@ mod status;
 mod trial;
 mod unsynced;
 mod waves;
+mod withheld;

@@ -1,6 +1,7 @@
 //! The services over a real node: its state and its directory on disk, gRPC in process.
 
 mod events;
+mod handoff;
 mod objects;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};

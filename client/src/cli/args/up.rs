@@ -71,6 +71,10 @@ pub(crate) struct UpOptions {
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub(crate) timeout: Duration,
 
+    /// Where the API is reached from here, if not at its endpoint, as behind a tunnel
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) api_address: Option<String>,
+
     /// How to print
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub(crate) output: UpFormat,

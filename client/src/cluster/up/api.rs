@@ -62,15 +62,15 @@ impl fmt::Debug for ApiClient {
 }
 
 impl ApiClient {
-    /// Connects to nobody yet.
-    pub(super) async fn new(kubeconfig: &str) -> Result<Self, ApiError> {
-        let wrong = |error: &(dyn std::error::Error + 'static)| ApiError {
+    /// Connects to nobody yet; then to the kubeconfig's server, or to the address in its place.
+    pub(super) async fn new(kubeconfig: &str, address: Option<&str>) -> Result<Self, ApiError> {
+        let unusable = |message: String| ApiError {
             endpoint: String::new(),
             status: None,
-            message: format!(
-                "the rendered kubeconfigs/admin.kubeconfig cannot be used: {}",
-                chain(error)
-            ),
+            message,
+        };
+        let wrong = |error: &(dyn std::error::Error + 'static)| {
+            unusable(format!("it is not as rendered: {}", chain(error)))
         };
         let kubeconfig = Kubeconfig::from_yaml(kubeconfig).map_err(|error| wrong(&error))?;
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
@@ -79,6 +79,14 @@ impl ApiClient {
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         config.read_timeout = Some(READ_TIMEOUT);
         let endpoint = config.cluster_url.to_string();
+        if let Some(address) = address {
+            let host = config.cluster_url.host().unwrap_or_default();
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            config.tls_server_name = Some(host.to_owned());
+            config.cluster_url = format!("https://{address}")
+                .parse()
+                .map_err(|_| unusable(format!("{address:?} is no HOST:PORT")))?;
+        }
         let client = Client::try_from(config).map_err(|error| wrong(&error))?;
         Ok(Self {
             client,

@@ -1,6 +1,9 @@
 //! Whether the cluster is as it should be in the end.
 
-use std::{cell::RefCell, time::SystemTime};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::SystemTime,
+};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -148,7 +151,7 @@ impl Installer {
     /// Waits until a lease is seen to be renewed, which needs nobody's clock.
     async fn verify_lease(&self, api: &ApiClient, lease: &str) -> Result<VerifiedLease, UpError> {
         let scope = self.reporter.scope(Phase::Verify, None);
-        let first = RefCell::new(None);
+        let first = Mutex::new(None);
         let first = &first;
         let holder = wait::until(&scope, self.timeout, || async move {
             let found = match wait::patient(api.lease(lease).await, "read a lease")? {
@@ -160,7 +163,8 @@ impl Installer {
                 return Ok(Look::NotYet(format!("somebody takes the lease {lease}")));
             };
             let before = first
-                .borrow_mut()
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
                 .get_or_insert_with(|| held.clone())
                 .clone();
             if before != held {

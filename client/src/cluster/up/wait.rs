@@ -10,7 +10,8 @@ use futures_util::future::join_all;
 use super::{UpError, api::ApiError, progress::Scope};
 use crate::Error;
 
-/// How long to pause between two looks.
+/// How long to pause between two looks, at first and in the end.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
 pub(super) const PAUSE: Duration = Duration::from_millis(500);
 
 /// The least that a node is given for something.
@@ -35,12 +36,13 @@ where
     Fut: Future<Output = Result<Look<T>, UpError>>,
 {
     let start = Instant::now();
+    let mut pause = FIRST_PAUSE;
     loop {
         let waiting = match look().await? {
             Look::Done(value) => return Ok(value),
             Look::NotYet(waiting) => waiting,
         };
-        if start.elapsed() + PAUSE > limit {
+        if start.elapsed() + pause > limit {
             return Err(UpError::Deadline {
                 phase: scope.phase(),
                 node: scope.node().map(str::to_owned),
@@ -49,7 +51,8 @@ where
             });
         }
         scope.waiting(&waiting);
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE);
     }
 }
 
