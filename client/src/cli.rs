@@ -9,6 +9,7 @@ mod connection;
 mod contexts;
 mod describe;
 mod diff;
+mod down;
 mod encryption;
 mod events;
 mod exit;
@@ -28,6 +29,7 @@ mod remove;
 mod render;
 mod rollback;
 mod time;
+mod up;
 mod version;
 mod wait;
 
@@ -69,6 +71,8 @@ async fn run(command: Command, connection: args::ConnectionArgs) -> anyhow::Resu
         Command::Rollback(args) => rollback::run(args, connection).await,
         Command::Confirm(args) => confirm::run(args, connection).await,
         Command::Remove(args) => remove::run(args, connection).await,
+        Command::Up(args) => up::run(args, connection).await,
+        Command::Down(args) => down::run(args, connection).await,
         Command::Lint(args) => lint::run(args),
         Command::Render(args) => render::run(args),
         Command::Pki(args) => pki::run(args),

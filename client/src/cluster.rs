@@ -18,6 +18,7 @@ mod pki;
 mod programs;
 mod render;
 mod subnet;
+mod up;
 mod version;
 mod yaml;
 
@@ -34,4 +35,10 @@ pub use render::{
     UnfitFile, Written, render,
 };
 pub use subnet::Subnet;
+pub use up::{
+    ApiError, AppliedAddons, AppliedCount, CheckedNode, ConfiguredNode, ConfiguredNodes, Down,
+    Finding, HandedOver, InjectedBundle, Installer, Lock, NoSuchPhase, Outcome, Phase, Preflight,
+    Progress, ProgressKind, ReadyApi, RegisteredNode, ResetDoneNode, Severity, UpError, Verified,
+    VerifiedLease, VerifiedNode,
+};
 pub use version::{SkewError, Version, check_skew};

@@ -4,6 +4,7 @@
 //! set. The rules are the kubelet's own for static
 //! pods, since a refusal of the kubelet shows nowhere but in its log.
 
+pub(crate) mod cluster;
 mod containers;
 mod documents;
 mod env;
@@ -20,6 +21,7 @@ mod set;
 mod spec;
 mod volumes;
 
+pub use self::names::{is_label_value, is_qualified_name};
 use std::{cell::Cell, collections::BTreeSet};
 
 use serde_json::{Value, map::Entry};

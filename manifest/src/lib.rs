@@ -22,9 +22,10 @@ mod render;
 mod stamp;
 mod violation;
 
+pub use check::{is_label_value, is_qualified_name as is_label_key};
 pub use digest::{DigestKey, KeyedDigest, NoDigest};
 pub use materials::{Materials, Unsatisfied, VolumeContent, VolumeFile};
-pub use name::{BundleName, NameError, NodeName};
+pub use name::{BundleName, NameError, NodeName, is_dns_label, is_dns_subdomain};
 pub use object::{KeySummary, Object, ObjectKey, ObjectKind, ObjectSummary, Objects};
 pub use pod::{Digest, HostPort, Pod, PodKey, Protocol};
 pub use violation::{Position, Reason, UnknownReason, Violation, Warning};
@@ -73,6 +74,64 @@ pub fn check<S: AsRef<str>>(manifests: &[S], options: &Options) -> Result<Checke
     check::check(manifests, options)
 }
 
+/// An object of any kind as it stands in a manifest. Its texts are wiped when it is dropped: they may be what is secret.
+#[derive(Clone)]
+pub struct ClusterObject {
+    /// Where it stands, as `manifests[0].documents[2]`.
+    pub field: String,
+    /// Where it begins.
+    pub position: Option<Position>,
+    /// For example `apps/v1`.
+    pub api_version: String,
+    /// For example `DaemonSet`.
+    pub kind: String,
+    /// Empty when it names none.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// All of it.
+    pub value: serde_json::Map<String, serde_json::Value>,
+}
+
+impl std::fmt::Debug for ClusterObject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClusterObject")
+            .field("field", &self.field)
+            .field("api_version", &self.api_version)
+            .field("kind", &self.kind)
+            .field("namespace", &self.namespace)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for ClusterObject {
+    fn drop(&mut self) {
+        check::cluster::wipe(&mut self.value);
+    }
+}
+
+/// Reads objects of any kind for an API server: YAML or JSON, one or several documents, lists flattened. Only what it
+/// takes to send them is checked: `apiVersion`, `kind`, `metadata.name`, and that no object stands there twice.
+///
+/// # Errors
+/// All violations that were found, in the order of the input.
+pub fn read_cluster_objects<S: AsRef<str>>(
+    manifests: &[S],
+    max_bytes: usize,
+) -> Result<Vec<ClusterObject>, Vec<Violation>> {
+    check::cluster::read(manifests, max_bytes)
+}
+
+/// Reads a text that is one document of YAML or JSON, as strictly as a manifest: a kubeconfig for example. The field of a
+/// violation is the path in the document.
+///
+/// # Errors
+/// The first violation.
+pub fn read_document(text: &str) -> Result<serde_json::Value, Violation> {
+    check::cluster::read_document(text)
+}
+
 /// What rendering adds to a pod.
 #[derive(Debug, Clone, Copy)]
 pub struct Stamp<'a> {
@@ -98,6 +157,12 @@ pub fn render(pod: &Pod, stamp: &Stamp<'_>, materials: &Materials<'_>) -> String
 /// `None` when it is no rendering of that.
 pub fn restamp(rendered: &str, source: &Pod, stamp: &Stamp<'_>) -> Option<String> {
     render::restamp(rendered, source, stamp)
+}
+
+/// As [`restamp`], for a pod that was withheld and comes back: with the number of its return in the annotation
+/// `seedpod.dev/returned`.
+pub fn returned(rendered: &str, source: &Pod, stamp: &Stamp<'_>, count: u64) -> Option<String> {
+    render::returned(rendered, source, stamp, count)
 }
 
 /// The rendered file with the annotation `seedpod.dev/nudge` set to `count`: an update that changes nothing else.

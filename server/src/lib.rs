@@ -11,10 +11,11 @@ mod fs;
 #[doc(hidden)]
 pub mod fuzzing;
 mod grpc;
-#[expect(dead_code, reason = "its parts come one by one")]
 mod handoff;
 mod hardening;
 mod http;
+#[allow(dead_code, reason = "the handoff's machine uses it")]
+mod kube;
 mod kubelet;
 mod logs;
 mod metrics;
@@ -22,6 +23,8 @@ mod node;
 mod probe;
 mod projection;
 mod runtime_cri;
+#[allow(dead_code, reason = "the handoff's machine uses it")]
+mod steer;
 mod store;
 mod volumes;
 

@@ -5,6 +5,7 @@ mod pods;
 mod render;
 mod revisions;
 mod setup;
+mod up;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -23,6 +24,7 @@ pub(crate) use setup::{
     ConfigArgs, ConfigWhat, EncryptionKeyArgs, PkiArgs, PkiInitArgs, PkiIssueArgs, PkiWhat, Role,
     VersionArgs,
 };
+pub(crate) use up::{ClusterArgs, DownArgs, UpArgs, UpFormat, UpOptions, UpWhat};
 
 /// As clap's own, with the explanation between the first line and the usage, where one looks for it.
 const TEMPLATE: &str =
@@ -41,6 +43,9 @@ Exit codes:
   7  the trial failed, and the node went back by itself
   8  somebody else injected or removed the bundle meanwhile
   9  what runs is not known: the node cannot ask its container runtime
+and of up and down, which wait too:
+  7  a node could not hand over, and has its injected control plane back
+  130  interrupted; the same command goes on
 
 Environment:
   SEEDPOD_CONFIG, SEEDPOD_CONTEXT, SEEDPOD_ENDPOINT, SEEDPOD_CA_FILE, SEEDPOD_CERT_FILE,
@@ -187,6 +192,10 @@ pub(crate) enum Command {
     Confirm(ConfirmArgs),
     /// Remove a bundle and its pods
     Remove(RemoveArgs),
+    /// Bring a cluster up, from bare kubelets to a self-hosted control plane
+    Up(UpArgs),
+    /// Take a cluster's nodes back to nothing
+    Down(DownArgs),
     /// Check manifests here, without a node
     Lint(LintArgs),
     /// Write everything that follows from a cluster's configuration into a folder

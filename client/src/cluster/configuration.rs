@@ -93,6 +93,9 @@ pub struct NodeConfiguration {
     /// Labels of the Node object.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Taints of the Node object, as `KEY=VALUE:EFFECT` or `KEY:EFFECT`. Not given: none, also on the control plane.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taints: Vec<String>,
 }
 
 /// An address, or an error that says what one looks like.

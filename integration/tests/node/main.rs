@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod bare;
 mod cli;
 mod daemon;
 mod disk_full;
