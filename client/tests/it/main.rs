@@ -24,6 +24,7 @@ mod tool_lint;
 mod tool_objects;
 mod tool_pki;
 mod tool_pods;
+mod tool_render;
 mod tool_revisions;
 mod tool_terminal;
 mod tool_wait;

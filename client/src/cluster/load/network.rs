@@ -53,7 +53,9 @@ pub(super) fn check(
         }
     }
     let endpoint = endpoint(configuration, findings);
+    // One that is not given is a node's, of which it is told below.
     if let Some(endpoint) = &endpoint
+        && configuration.control_plane_endpoint.is_some()
         && let Ok(address) = endpoint.host.parse()
     {
         inside(
