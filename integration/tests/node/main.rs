@@ -22,6 +22,7 @@ mod logs;
 mod machine;
 mod operation;
 mod pods;
+mod prober;
 mod probes;
 mod programs;
 mod refusals;
