@@ -38,5 +38,6 @@ mod state;
 mod status;
 mod trial;
 mod unsynced;
+mod up;
 mod waves;
 mod withheld;
