@@ -39,5 +39,6 @@ mod state;
 mod status;
 mod trial;
 mod unsynced;
+mod up;
 mod waves;
 mod withheld;
