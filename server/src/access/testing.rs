@@ -140,6 +140,7 @@ impl Scene {
                 tls: self.files(),
             }),
             socket_path: Some(self.path("s")),
+            handoff: crate::config::Handoff::default(),
             metrics_address: None,
             log: crate::config::Log::default(),
             limits: Limits::default(),
@@ -150,7 +151,6 @@ impl Scene {
             revision_history_limit: 10,
             trial_max_crashes: 3,
             max_events: 20_000,
-            handoff: crate::config::Handoff::default(),
         }
     }
 }

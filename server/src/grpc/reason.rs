@@ -92,6 +92,16 @@ reasons! {
     EventsUnavailable = "EVENTS_UNAVAILABLE" => Unavailable,
     /// Some events are on a part of the disk that cannot be read.
     EventsUnreadable = "EVENTS_UNREADABLE" => DataLoss,
+    InvalidTimeout = "INVALID_TIMEOUT" => InvalidArgument,
+    /// The API server finds fault with an object.
+    ObjectRefused = "OBJECT_REFUSED" => InvalidArgument,
+    UnknownKind = "UNKNOWN_KIND" => InvalidArgument,
+    FieldManagerConflict = "FIELD_MANAGER_CONFLICT" => Aborted,
+    /// Those of the kubeconfig in the request.
+    CredentialsRefused = "CREDENTIALS_REFUSED" => PermissionDenied,
+    ApiServerUntrusted = "API_SERVER_UNTRUSTED" => FailedPrecondition,
+    /// Some objects were still waiting when the time was up.
+    ObjectsNotApplied = "OBJECTS_NOT_APPLIED" => Unavailable,
     Busy = "BUSY" => Unavailable,
     ShuttingDown = "SHUTTING_DOWN" => Unavailable,
     DiskFull = "DISK_FULL" => ResourceExhausted,
@@ -191,8 +201,16 @@ mod tests {
             "KUBELET_UNSYNCED",
             "KUBELET_RESTART_FAILED",
         ];
+        for reason in crate::handoff::Reason::ALL {
+            assert!(has(reason.as_str()), "docs/errors.md lacks {reason}");
+        }
+        let of_handoff = |text: &str| {
+            let mut all = crate::handoff::Reason::ALL.iter();
+            all.any(|reason| reason.as_str() == text)
+        };
         for (name, _) in &documented {
-            let known = Reason::ALL.iter().any(|reason| reason.as_str() == name)
+            let known = of_handoff(name)
+                || Reason::ALL.iter().any(|reason| reason.as_str() == name)
                 || name.parse::<seedpod_manifest::Reason>().is_ok()
                 || others.contains(&name.as_str());
             assert!(known, "docs/errors.md lists {name}, which nothing sends");
