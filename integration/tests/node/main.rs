@@ -15,6 +15,7 @@ mod drift;
 mod events;
 mod foreign;
 mod grpcurl;
+mod handoff;
 mod injection;
 mod kills;
 mod lifecycle;
