@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod apply;
 mod bare;
 mod cli;
 mod daemon;
@@ -39,5 +40,6 @@ mod state;
 mod status;
 mod trial;
 mod unsynced;
+mod up;
 mod waves;
 mod withheld;

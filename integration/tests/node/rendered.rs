@@ -189,7 +189,7 @@ pub(crate) fn is_ready(pod: &Value) -> bool {
 }
 
 /// The version of the rig's programs.
-fn version_of_the_rig() -> String {
+pub(crate) fn version_of_the_rig() -> String {
     let program = binaries::find(Tool::KubeApiserver).unwrap();
     let output = Command::new(program).arg("--version").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
