@@ -16,6 +16,7 @@ mod drift;
 mod events;
 mod foreign;
 mod grpcurl;
+mod handoff;
 mod injection;
 mod kills;
 mod lifecycle;
