@@ -29,6 +29,7 @@ mod probes;
 mod programs;
 mod refusals;
 mod render_objects;
+mod render_pki;
 mod render_up;
 mod rendered;
 mod restarts;
