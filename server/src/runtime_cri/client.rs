@@ -1,6 +1,7 @@
 //! The calls to the runtime.
 
 mod act;
+mod cluster;
 mod images;
 mod processes;
 
