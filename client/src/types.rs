@@ -4,8 +4,10 @@
 //! gives none. With the feature `serde` they serialise with lowerCamelCase keys.
 
 mod bundle;
+mod check;
 mod container;
 mod event;
+mod handoff;
 mod log;
 mod node;
 mod object;
@@ -16,8 +18,15 @@ mod trial;
 
 pub(crate) use bundle::required as required_bundle;
 pub use bundle::{Bundle, BundlePod, Change, ChangeType, Injected, Warning};
+pub use check::{
+    ConfiguredKubelet, ImageCheck, NodeCheck, PathCheck, PortCheck, ResetDone, SteeringCheck,
+};
 pub use container::{Container, ContainerState, Termination};
 pub use event::{Event, EventType};
+pub use handoff::{
+    AppliedObject, ApplyResult, Handoff, HandoffFailure, HandoffState, HandoffStep, Steering,
+    SteeringMode,
+};
 pub use log::{LogLine, LogStream};
 pub use node::{
     Kubelet, KubeletState, KubeletSync, Limits, Node, Objects, Problem, Runtime, RuntimeState,

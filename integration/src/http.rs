@@ -48,17 +48,7 @@ impl HttpClient {
     /// # Errors
     /// Fails when a file can't be read or used.
     pub fn mutual_tls(port: u16, ca: &Path, certificate: &Path, key: &Path) -> Result<Self> {
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(ca)? {
-            roots.add(certificate)?;
-        }
-        let key = PrivateKeyDer::from_pem_file(key)
-            .with_context(|| format!("read the key {}", key.display()))?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_client_auth_cert(certificates(certificate)?, key)?;
+        let config = client_config(ca, certificate, key)?;
         Ok(Self {
             address: Ipv4Addr::LOCALHOST,
             port,
@@ -147,6 +137,21 @@ fn parse(answer: &[u8]) -> Result<Response> {
         status,
         body: body.to_owned(),
     })
+}
+
+/// What a client needs that shows a certificate and trusts one CA; all are PEM files.
+pub(crate) fn client_config(ca: &Path, certificate: &Path, key: &Path) -> Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(ca)? {
+        roots.add(certificate)?;
+    }
+    let key = PrivateKeyDer::from_pem_file(key)
+        .with_context(|| format!("read the key {}", key.display()))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(certificates(certificate)?, key)?)
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {

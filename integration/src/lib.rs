@@ -36,6 +36,7 @@ mod node;
 pub mod packages;
 pub mod pki;
 mod ports;
+pub mod prober;
 mod process;
 mod progress;
 mod seedpodd;

@@ -1,6 +1,7 @@
 //! The services over a real node: its state and its directory on disk, gRPC in process.
 
 mod events;
+mod handoff;
 mod host;
 mod objects;
 

@@ -107,6 +107,15 @@ impl NodeHandle {
         }
     }
 
+    /// As if all pods of this revision were ready.
+    #[cfg(test)]
+    pub(crate) async fn mark_ready(&self, bundle: &BundleName, revision: u64) {
+        let bundle = bundle.clone();
+        let marked = self.commands.send(Command::MarkReady { bundle, revision });
+        marked.await.expect("the actor is there");
+        self.alive().await;
+    }
+
     /// Where is told what the handoff waits for now, for people.
     pub(crate) fn handoff_message(&self) -> &watch::Sender<String> {
         &self.handoff_message

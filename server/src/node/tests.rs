@@ -107,6 +107,7 @@ fn not_played(operation: &'static str) -> RuntimeError {
     }
 }
 
+mod handoff;
 mod objects;
 mod trials;
 mod volumes;

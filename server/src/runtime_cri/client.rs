@@ -3,6 +3,7 @@
 mod act;
 mod cluster;
 mod images;
+#[allow(dead_code, reason = "the handoff's machine asks")]
 mod processes;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};

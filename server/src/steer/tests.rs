@@ -1,3 +1,5 @@
+#![allow(clippy::print_stdout, reason = "the measurements")]
+
 mod stage;
 
 use std::{

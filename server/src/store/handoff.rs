@@ -20,7 +20,7 @@ use std::{
     sync::Arc,
 };
 
-use seedpod_manifest::{BundleName, KeyedDigest, Stamp};
+use seedpod_manifest::{BundleName, KeyedDigest, PodKey, Stamp};
 
 pub(crate) use self::file::MaterialError;
 use self::file::{HandoffFile, MATERIAL_KIND};
@@ -114,17 +114,7 @@ impl Store {
     /// kubelet.
     pub(crate) fn advance_handoff(&mut self, record: Record) -> Result<Arc<Record>, CommitError> {
         let mut next = self.handoff.now.clone();
-        let before = next.record.take();
-        let came_back = before.iter().flat_map(|it| &it.withheld);
-        let came_back = came_back.filter(|key| !record.withheld.contains(key));
-        let bundle = self.active(&record.spec.bundle);
-        for key in came_back {
-            let pods = bundle.iter().flat_map(|bundle| &bundle.pods);
-            for pod in pods.filter(|pod| pod.key == *key) {
-                next.returns += 1;
-                next.returned.insert(pod.uid.clone(), next.returns);
-            }
-        }
+        self.bring_back(&mut next, &record.withheld);
         next.material = self.material_for(record.stage, next.material)?;
         next.record = Some(Arc::new(record));
         self.commit_handoff(next)
@@ -135,13 +125,27 @@ impl Store {
         if self.handoff.now.record.is_none() {
             return Ok(());
         }
-        let next = Kept {
-            // The pods that have come back run under what that says.
-            returned: self.handoff.now.returned.clone(),
-            returns: self.handoff.now.returns,
-            ..Kept::default()
-        };
+        let mut next = self.handoff.now.clone();
+        self.bring_back(&mut next, &BTreeSet::new());
+        // The pods that have come back run under what the rest says.
+        (next.record, next.request, next.material) = (None, None, None);
         self.write_handoff(next)
+    }
+
+    /// Counts the returns of the pods that are withheld no more.
+    fn bring_back(&self, next: &mut Kept, withheld: &BTreeSet<PodKey>) {
+        let Some(before) = next.record.clone() else {
+            return;
+        };
+        let Some(bundle) = self.active(&before.spec.bundle) else {
+            return;
+        };
+        for key in before.withheld.difference(withheld) {
+            for pod in bundle.pods.iter().filter(|pod| pod.key == *key) {
+                next.returns += 1;
+                next.returned.insert(pod.uid.clone(), next.returns);
+            }
+        }
     }
 
     /// The handoff that this request started, if it did.

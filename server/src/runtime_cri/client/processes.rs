@@ -42,21 +42,12 @@ impl CriRuntime {
             client.container_status(request)
         })
         .await?;
-        answer
-            .info
-            .get("info")
-            .and_then(|text| pid(text))
-            .map_or_else(
-                || {
-                    Err(RuntimeError {
-                        operation: "ContainerStatus",
-                        source:
-                            "the runtime does not tell a container's pid; containerd and CRI-O do"
-                                .into(),
-                    })
-                },
-                |pid| Ok(Some(pid).filter(|pid| *pid != 0)),
-            )
+        let pid = answer.info.get("info").and_then(|text| pid(text));
+        let pid = pid.ok_or_else(|| RuntimeError {
+            operation: "ContainerStatus",
+            source: "the runtime does not tell a container's pid; containerd and CRI-O do".into(),
+        })?;
+        Ok(Some(pid).filter(|pid| *pid != 0))
     }
 }
 
