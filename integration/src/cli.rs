@@ -54,6 +54,14 @@ enum Command {
         /// The node's folder
         dir: PathBuf,
     },
+    /// Pack images that only some nodes need, such as rig.local/etcd:1, and import them into a node that was started
+    Image {
+        /// The node's folder
+        dir: PathBuf,
+        /// The images
+        #[arg(required = true)]
+        references: Vec<String>,
+    },
     /// Print what runs, with process ids, ports and paths
     Status {
         /// The node's folder
@@ -142,6 +150,12 @@ impl Command {
                 verb.on_kubelet(&Node::open(&dir)?)?;
             }
             Self::ApiServer { verb, dir } => verb.on_api_server(&Node::open(&dir)?)?,
+            Self::Image { dir, references } => {
+                let node = Node::open(&dir)?;
+                for reference in references {
+                    node.ensure_image(&reference)?;
+                }
+            }
             Self::Status { dir } => return status::print(&dir),
             Self::Tools { names } => print_tools(&names)?,
             Self::Packages => {
