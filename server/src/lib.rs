@@ -13,6 +13,7 @@ pub mod fuzzing;
 mod grpc;
 mod handoff;
 mod hardening;
+mod host;
 mod http;
 #[allow(dead_code, unused_imports, reason = "the handoff's machine uses it")]
 mod kube;

@@ -236,6 +236,15 @@ impl Steerer {
     }
 }
 
+/// The listeners on a port in the network namespace of the calling thread.
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub(crate) fn listeners_on(port: u16) -> io::Result<Vec<Listener>> {
+    let inode = |it: sockets::Socket| Listener { inode: it.inode };
+    Ok(sockets::listeners(port)?.into_iter().map(inode).collect())
+}
+
 /// Whether one of these processes has accepted the connection, the other end of which is on this machine and in this
 /// network namespace. Waits for its acceptance for half a second at most; a server that runs accepts at once.
 ///

@@ -46,6 +46,10 @@ reasons! {
     InvalidRevision = "INVALID_REVISION" => InvalidArgument,
     InvalidKubeconfig = "INVALID_KUBECONFIG" => InvalidArgument,
     InvalidHandoff = "INVALID_HANDOFF" => InvalidArgument,
+    InvalidCheck = "INVALID_CHECK" => InvalidArgument,
+    InvalidClientCa = "INVALID_CLIENT_CA" => InvalidArgument,
+    InvalidDirectory = "INVALID_DIRECTORY" => InvalidArgument,
+    InvalidTimeout = "INVALID_TIMEOUT" => InvalidArgument,
     /// Larger than the daemon reads at all.
     RequestTooLarge = "REQUEST_TOO_LARGE" => OutOfRange,
     BundleNotFound = "BUNDLE_NOT_FOUND" => NotFound,
@@ -63,6 +67,13 @@ reasons! {
     BundleNotReady = "BUNDLE_NOT_READY" => FailedPrecondition,
     /// Its pods are not projected.
     BundleIsStandby = "BUNDLE_IS_STANDBY" => FailedPrecondition,
+    /// The daemon's configuration does not allow it.
+    KubeletNotConfigurable = "KUBELET_NOT_CONFIGURABLE" => FailedPrecondition,
+    KubeletFilesFailed = "KUBELET_FILES_FAILED" => Internal,
+    /// Also a problem of the node.
+    KubeletRestartFailed = "KUBELET_RESTART_FAILED" => Internal,
+    PodsStillRun = "PODS_STILL_RUN" => DeadlineExceeded,
+    DirectoryNotRemoved = "DIRECTORY_NOT_REMOVED" => Internal,
     ImageMissing = "IMAGE_MISSING" => FailedPrecondition,
     ImagePullFailed = "IMAGE_PULL_FAILED" => FailedPrecondition,
     /// The call needs to know what runs, and there is no runtime to ask.
@@ -92,7 +103,6 @@ reasons! {
     EventsUnavailable = "EVENTS_UNAVAILABLE" => Unavailable,
     /// Some events are on a part of the disk that cannot be read.
     EventsUnreadable = "EVENTS_UNREADABLE" => DataLoss,
-    InvalidTimeout = "INVALID_TIMEOUT" => InvalidArgument,
     /// The API server finds fault with an object.
     ObjectRefused = "OBJECT_REFUSED" => InvalidArgument,
     UnknownKind = "UNKNOWN_KIND" => InvalidArgument,
