@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod apply;
 mod bare;
 mod cli;
 mod daemon;
@@ -15,6 +16,7 @@ mod drift;
 mod events;
 mod foreign;
 mod grpcurl;
+mod handoff;
 mod injection;
 mod kills;
 mod lifecycle;
@@ -38,5 +40,6 @@ mod state;
 mod status;
 mod trial;
 mod unsynced;
+mod up;
 mod waves;
 mod withheld;

@@ -54,6 +54,7 @@ fn put_record(scene: &Scene<'_>, withheld: &[&str], returned: &[(&str, u64)]) {
         "stage": "reverted",
         "startTime": "2026-11-25T00:00:00Z",
         "steps": [],
+        "since": {"bootId": "another", "sinceBoot": seconds(0)},
         "deadline": null,
         "failure": null,
         "withheld": withheld,
