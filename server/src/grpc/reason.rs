@@ -49,7 +49,6 @@ reasons! {
     InvalidCheck = "INVALID_CHECK" => InvalidArgument,
     InvalidClientCa = "INVALID_CLIENT_CA" => InvalidArgument,
     InvalidDirectory = "INVALID_DIRECTORY" => InvalidArgument,
-    InvalidTimeout = "INVALID_TIMEOUT" => InvalidArgument,
     /// Larger than the daemon reads at all.
     RequestTooLarge = "REQUEST_TOO_LARGE" => OutOfRange,
     BundleNotFound = "BUNDLE_NOT_FOUND" => NotFound,
