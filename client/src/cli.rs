@@ -9,12 +9,14 @@ mod connection;
 mod contexts;
 mod describe;
 mod diff;
+mod down;
 mod encryption;
 mod events;
 mod exit;
 mod files;
 mod findings;
 mod get;
+mod handoff;
 mod history;
 mod inject;
 mod lint;
@@ -25,8 +27,10 @@ mod pki;
 mod pods;
 mod progress;
 mod remove;
+mod render;
 mod rollback;
 mod time;
+mod up;
 mod version;
 mod wait;
 
@@ -68,7 +72,11 @@ async fn run(command: Command, connection: args::ConnectionArgs) -> anyhow::Resu
         Command::Rollback(args) => rollback::run(args, connection).await,
         Command::Confirm(args) => confirm::run(args, connection).await,
         Command::Remove(args) => remove::run(args, connection).await,
+        Command::Up(args) => up::run(args, connection).await,
+        Command::Down(args) => down::run(args, connection).await,
+        Command::Handoff(args) => handoff::run(args, connection).await,
         Command::Lint(args) => lint::run(args),
+        Command::Render(args) => render::run(args),
         Command::Pki(args) => pki::run(args),
         Command::Config(args) => contexts::run(args, &connection),
         Command::Version(args) => version::run(args, connection).await,

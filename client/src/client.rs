@@ -1,9 +1,12 @@
 //! The client: one connection to one node.
 
-mod apply;
+mod handoff;
+mod node;
 mod objects;
 mod revisions;
 mod streams;
+
+pub(crate) use handoff::service as handoff_service;
 
 use std::{
     fmt,
@@ -13,14 +16,11 @@ use std::{
 };
 
 use futures_util::{Stream, TryStreamExt, stream};
-use seedpod_proto::v1::{
-    self, node_service_client::NodeServiceClient,
-    pod_injection_service_client::PodInjectionServiceClient,
-};
+use seedpod_proto::v1::{self, pod_injection_service_client::PodInjectionServiceClient};
 use tonic::{Request, Response, Status, transport::Channel};
 
 use crate::{
-    Bundle, Endpoint, Error, InjectPods, Injected, Node, Options, Pod, RemoveBundle, RetryPolicy,
+    Bundle, Endpoint, Error, InjectPods, Injected, Options, Pod, RemoveBundle, RetryPolicy,
     connect,
     connect::Alert,
     retry::{self, Repeat},
@@ -260,26 +260,6 @@ impl Client {
         Ok(response.bundle.map(Bundle::from))
     }
 
-    /// The node and the daemon on it. Answers also when something is wrong, and says what.
-    ///
-    /// # Errors
-    /// Those of [`Error`].
-    pub async fn get_node(&self) -> Result<Node, Error> {
-        self.call(
-            "GetNode",
-            Repeat::Safe,
-            v1::GetNodeRequest {},
-            |channel, request| async move {
-                NodeServiceClient::new(channel)
-                    .max_decoding_message_size(MAX_ANSWER)
-                    .get_node(request)
-                    .await
-            },
-        )
-        .await
-        .map(Node::from)
-    }
-
     async fn call<M, R, F, Fut>(
         &self,
         method: &'static str,
@@ -324,7 +304,7 @@ impl Client {
     }
 }
 
-fn injection(channel: Channel) -> PodInjectionServiceClient<Channel> {
+pub(crate) fn injection(channel: Channel) -> PodInjectionServiceClient<Channel> {
     PodInjectionServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER)
 }
 

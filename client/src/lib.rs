@@ -83,11 +83,12 @@
 //!
 //! `cli` (default) builds the tool `seedpod`; a program that uses the SDK alone turns the default features off.
 //! `serde` derives `serde::Serialize` for the answers. `folder` reads folders with a `seedpod.yaml`, in which plain files
-//! become Secrets and ConfigMaps. `cluster` renders a self-hosted control plane and brings it up.
+//! become Secrets and ConfigMaps. `cluster` issues certificates, renders a self-hosted control plane and brings it up.
 
 #![warn(missing_docs)]
 
-mod apply;
+#[cfg(feature = "cluster")]
+pub mod certificates;
 mod client;
 #[cfg(feature = "cluster")]
 pub mod cluster;
@@ -96,7 +97,9 @@ mod endpoint;
 mod error;
 #[cfg(feature = "folder")]
 mod folder;
+mod handoff;
 mod inject;
+mod node;
 mod options;
 mod remove;
 mod retry;
@@ -105,13 +108,14 @@ mod stream;
 mod types;
 mod wait;
 
-pub use apply::ApplyObjects;
 pub use client::Client;
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{Error, FieldViolation, ServerError};
 #[cfg(feature = "folder")]
 pub use folder::{Folder, FolderError, FolderManifest};
+pub use handoff::{ApplyObjects, HandoffComponent, HandoffDeadlines, StartHandoff};
 pub use inject::{FieldValidation, InjectPods};
+pub use node::{CheckNode, ConfigureKubelet, ResetNode};
 pub use options::Options;
 pub use remove::RemoveBundle;
 pub use retry::RetryPolicy;
@@ -119,10 +123,12 @@ pub use rollback::RollbackBundle;
 pub use stream::{EventOptions, LogOptions, PodsUpdate};
 pub use tonic::Code;
 pub use types::{
-    AppliedObject, AppliedResult, Bundle, BundlePod, BundleState, BundleStatus, Change, ChangeType,
-    Container, ContainerState, Event, EventType, Injected, Kubelet, KubeletState, KubeletSync,
-    Limits, LogLine, LogStream, Node, Object, ObjectChange, ObjectKey, ObjectKind, ObjectReference,
-    Objects, Origin, Pod, PodReference, PodState, Problem, Revision, RolledBack, Runtime,
-    RuntimeState, Termination, Trial, TrialConfirmation, TrialState, TrialStatus, Warning,
+    AppliedObject, ApplyResult, Bundle, BundlePod, BundleState, BundleStatus, Change, ChangeType,
+    ConfiguredKubelet, Container, ContainerState, Event, EventType, Handoff, HandoffFailure,
+    HandoffState, HandoffStep, ImageCheck, Injected, Kubelet, KubeletState, KubeletSync, Limits,
+    LogLine, LogStream, Node, NodeCheck, Object, ObjectChange, ObjectKey, ObjectKind, Objects,
+    Origin, PathCheck, Pod, PodReference, PodState, PortCheck, Problem, ResetDone, Revision,
+    RolledBack, Runtime, RuntimeState, Steering, SteeringCheck, SteeringMode, Termination, Trial,
+    TrialConfirmation, TrialState, TrialStatus, Warning,
 };
 pub use wait::{Wait, WaitError};

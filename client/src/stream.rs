@@ -4,6 +4,7 @@
 //! else, which is the same for all of them, is in [`resuming`].
 
 mod events;
+mod handoff;
 mod logs;
 mod pods;
 
@@ -11,11 +12,11 @@ use std::{collections::VecDeque, future::Future};
 
 use backon::{BackoffBuilder as _, ExponentialBackoff};
 use futures_util::{Stream, stream};
-use seedpod_proto::v1::pod_injection_service_client::PodInjectionServiceClient;
 use tonic::{Request, Response, Status, Streaming, transport::Channel};
 
 pub use events::EventOptions;
 pub(crate) use events::WatchEvents;
+pub(crate) use handoff::WatchHandoff;
 pub use logs::LogOptions;
 pub(crate) use logs::PodLogs;
 pub use pods::PodsUpdate;
@@ -35,7 +36,7 @@ pub(crate) trait Call: Send + 'static {
     fn request(&mut self) -> Self::Request;
 
     fn open(
-        service: PodInjectionServiceClient<Channel>,
+        channel: Channel,
         request: Request<Self::Request>,
     ) -> impl Future<Output = Result<Response<Streaming<Self::Answer>>, Status>> + Send;
 

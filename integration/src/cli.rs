@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use seedpod_integration::binaries::{self, Tool};
 use seedpod_integration::packages::{self, Package};
-use seedpod_integration::{Node, NodeOptions, Seedpodd, SeedpoddOptions, run_guard};
+use seedpod_integration::{Node, NodeNetwork, NodeOptions, Seedpodd, SeedpoddOptions, run_guard};
 
 /// Runs a real node (containerd, runc and a kubelet) from nothing under one folder.
 ///
@@ -94,6 +94,15 @@ struct Up {
     /// Bind the kubelet to an API server that is not there, until `seedpod-rig api-server start`
     #[arg(long, conflicts_with = "api_server")]
     unsynced: bool,
+    /// Start the kubelet without a cluster: it joins one when it is given a kubeconfig
+    #[arg(long, conflicts_with_all = ["api_server", "unsynced"])]
+    bare: bool,
+    /// Give the node a network of its own, with an address that the host reaches
+    #[arg(long, conflicts_with_all = ["api_server", "unsynced"])]
+    own_network: bool,
+    /// Switch IPv6 off in the node's own network
+    #[arg(long, requires = "own_network")]
+    no_ipv6: bool,
     /// Start seedpodd too, with certificates in DIR/seedpodd/seedpodd/pki
     #[arg(long)]
     daemon: bool,
@@ -166,6 +175,9 @@ impl Up {
             name,
             api_server,
             unsynced,
+            bare,
+            own_network,
+            no_ipv6,
             daemon,
             until_stdin_closes,
         } = self;
@@ -174,6 +186,12 @@ impl Up {
             name,
             api_server,
             unsynced,
+            bare,
+            network: if own_network {
+                NodeNetwork::Own { ipv6: !no_ipv6 }
+            } else {
+                NodeNetwork::Host
+            },
             ..NodeOptions::default()
         };
         let node = if until_stdin_closes {

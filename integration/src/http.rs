@@ -1,9 +1,9 @@
-//! A small blocking HTTP client for what listens on the loopback interface.
+//! A small blocking HTTP client for what listens on the loopback interface or at a node's address.
 //!
 //! It speaks HTTP/1.0, in which an answer ends with its connection: nothing to frame and to decode.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,9 +24,10 @@ pub struct Response {
     pub body: String,
 }
 
-/// A client of one server on 127.0.0.1.
+/// A client of one server, on 127.0.0.1 unless another address is said.
 #[derive(Clone, Debug)]
 pub struct HttpClient {
+    address: Ipv4Addr,
     port: u16,
     tls: Option<Arc<ClientConfig>>,
 }
@@ -35,7 +36,11 @@ impl HttpClient {
     /// A client without TLS.
     #[must_use]
     pub fn plain(port: u16) -> Self {
-        Self { port, tls: None }
+        Self {
+            address: Ipv4Addr::LOCALHOST,
+            port,
+            tls: None,
+        }
     }
 
     /// A client that shows a certificate and trusts one CA; all are PEM files.
@@ -43,21 +48,18 @@ impl HttpClient {
     /// # Errors
     /// Fails when a file can't be read or used.
     pub fn mutual_tls(port: u16, ca: &Path, certificate: &Path, key: &Path) -> Result<Self> {
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(ca)? {
-            roots.add(certificate)?;
-        }
-        let key = PrivateKeyDer::from_pem_file(key)
-            .with_context(|| format!("read the key {}", key.display()))?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_client_auth_cert(certificates(certificate)?, key)?;
+        let config = client_config(ca, certificate, key)?;
         Ok(Self {
+            address: Ipv4Addr::LOCALHOST,
             port,
             tls: Some(Arc::new(config)),
         })
+    }
+
+    /// The same client of another address.
+    #[must_use]
+    pub fn at(self, address: Ipv4Addr) -> Self {
+        Self { address, ..self }
     }
 
     /// Sends a GET.
@@ -85,24 +87,25 @@ impl HttpClient {
     }
 
     fn request(&self, method: &str, path: &str, body: &str) -> Result<Response> {
+        let Self { address, port, .. } = self;
         let request = format!(
-            "{method} {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nAccept: application/json, */*\r\n\
+            "{method} {path} HTTP/1.0\r\nHost: {address}\r\nAccept: application/json, */*\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        let stream = TcpStream::connect(("127.0.0.1", self.port))
-            .with_context(|| format!("connect to 127.0.0.1:{}", self.port))?;
+        let stream = TcpStream::connect((*address, *port))
+            .with_context(|| format!("connect to {address}:{port}"))?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
         let answer = match &self.tls {
             None => exchange(stream, &request),
             Some(config) => {
-                let name = ServerName::try_from("127.0.0.1")?;
+                let name = ServerName::IpAddress((*address).into());
                 let connection = ClientConnection::new(Arc::clone(config), name)?;
                 exchange(StreamOwned::new(connection, stream), &request)
             }
         };
-        let answer = answer.with_context(|| format!("{method} 127.0.0.1:{}{path}", self.port))?;
+        let answer = answer.with_context(|| format!("{method} {address}:{port}{path}"))?;
         parse(&answer)
     }
 }
@@ -134,6 +137,21 @@ fn parse(answer: &[u8]) -> Result<Response> {
         status,
         body: body.to_owned(),
     })
+}
+
+/// What a client needs that shows a certificate and trusts one CA; all are PEM files.
+pub(crate) fn client_config(ca: &Path, certificate: &Path, key: &Path) -> Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(ca)? {
+        roots.add(certificate)?;
+    }
+    let key = PrivateKeyDer::from_pem_file(key)
+        .with_context(|| format!("read the key {}", key.display()))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(certificates(certificate)?, key)?)
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {

@@ -139,6 +139,29 @@ impl Layout {
         self.dir.join("control-plane")
     }
 
+    /// The folder of what a bare kubelet is given to join a cluster.
+    pub(crate) fn joining(&self) -> PathBuf {
+        self.dir.join("joining")
+    }
+
+    /// The kubeconfig with which a bare kubelet starts when it is there.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.joining().join("kubelet.conf")
+    }
+
+    /// The kubeconfig with which a bare kubelet asks for its certificate when it is there.
+    #[must_use]
+    pub fn bootstrap_kubeconfig(&self) -> PathBuf {
+        self.joining().join("bootstrap-kubelet.conf")
+    }
+
+    /// The authorities whose clients a bare kubelet lets in when it is there.
+    #[must_use]
+    pub fn client_ca(&self) -> PathBuf {
+        self.joining().join("client-ca.crt")
+    }
+
     /// The folder of the daemon: configuration, certificates, state and socket.
     #[must_use]
     pub fn seedpodd(&self) -> PathBuf {
@@ -176,6 +199,7 @@ impl Layout {
             self.cni(),
             self.images(),
             self.control_plane(),
+            self.joining(),
             self.seedpodd(),
             self.scratch(),
             self.state_file(),

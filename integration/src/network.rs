@@ -1,5 +1,7 @@
 //! The bridge and the subnet of a node's pods.
 
+mod own;
+
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -8,6 +10,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub(crate) use own::{Own, release};
 
 use crate::process::output;
 
@@ -24,9 +28,7 @@ pub(crate) struct Network {
 impl Network {
     /// Makes the bridge with a subnet that no address or route of the host overlaps.
     pub(crate) fn create(bridge: &str, seed: u32) -> Result<Self> {
-        fs::create_dir_all("/run/lock").context("make /run/lock")?;
-        let lock = File::create(LOCK).with_context(|| format!("open {LOCK}"))?;
-        lock.lock().with_context(|| format!("lock {LOCK}"))?;
+        let _lock = lock()?;
         delete_bridge(bridge)?;
         let taken = taken()?;
         let Some(gateway) = choose(seed, &taken) else {
@@ -67,6 +69,14 @@ impl Network {
         let file = folder.join("10-rig.conflist");
         fs::write(&file, conflist.to_string()).with_context(|| format!("write {}", file.display()))
     }
+}
+
+/// Keeps two who choose addresses apart. The lock ends with the returned file.
+fn lock() -> Result<File> {
+    fs::create_dir_all("/run/lock").context("make /run/lock")?;
+    let lock = File::create(LOCK).with_context(|| format!("open {LOCK}"))?;
+    lock.lock().with_context(|| format!("lock {LOCK}"))?;
+    Ok(lock)
 }
 
 /// Deletes the bridge and the interfaces that are attached to it. None is no error.

@@ -11,11 +11,12 @@ mod start;
 mod teardown;
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 
 pub use api_server::{ApiServer, ApiServerStart};
@@ -27,7 +28,7 @@ use crate::guard::Guard;
 use crate::http::HttpClient;
 use crate::layout::Layout;
 use crate::process::{Launch, ProcessRecord, tail};
-use crate::state::State;
+use crate::state::{KubeletAccess, State};
 use crate::wait::wait_for;
 
 pub(crate) const NAMESPACE: &str = "namespace";
@@ -51,11 +52,43 @@ pub struct NodeOptions {
     /// Whether the kubelet is bound to an API server that is not there: it stays *unsynced* until
     /// [`Node::start_api_server`].
     pub unsynced: bool,
+    /// Whether the kubelet starts alone, and joins a cluster when it is restarted with what it needs for that:
+    /// [`Layout::kubeconfig`], [`Layout::bootstrap_kubeconfig`] and [`Layout::client_ca`] are used as far as they are
+    /// there at a start.
+    pub bare: bool,
+    /// Whom a bare kubelet lets in once it has joined.
+    pub kubelet_access: KubeletAccess,
+    /// The network that the node's programs are in.
+    pub network: NodeNetwork,
     /// Keys of the kubelet's configuration to set, such as `containerLogMaxSize`.
     pub kubelet_config: Map<String, Value>,
 }
 
+/// The network of a node's programs: containerd, the kubelet, the daemon and pods with `hostNetwork`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NodeNetwork {
+    /// The host's. Several nodes keep apart by their ports.
+    #[default]
+    Host,
+    /// A namespace of its own, with an address that the host and all such nodes reach. Each node has all ports for
+    /// itself, on 127.0.0.1 too.
+    Own {
+        /// Whether there is IPv6; without it, not even `::1` is there.
+        ipv6: bool,
+    },
+}
+
 impl NodeOptions {
+    /// A node with a bare kubelet in a network of its own, as a machine has it that is to become a cluster's.
+    #[must_use]
+    pub fn machine() -> Self {
+        Self {
+            bare: true,
+            network: NodeNetwork::Own { ipv6: true },
+            ..Self::default()
+        }
+    }
+
     /// A node whose kubelet is bound to an API server that is not there.
     #[must_use]
     pub fn unsynced() -> Self {
@@ -67,6 +100,16 @@ impl NodeOptions {
 
     fn binds_kubelet(&self) -> bool {
         self.api_server || self.unsynced
+    }
+
+    fn check(&self) -> Result<()> {
+        // The rig's own API server is for 127.0.0.1 of the host and for a kubelet that knows nothing else.
+        if self.binds_kubelet() && (self.bare || self.network != NodeNetwork::Host) {
+            bail!(
+                "a node with the rig's own API server is neither bare nor in a network of its own"
+            );
+        }
+        Ok(())
     }
 }
 
@@ -183,7 +226,13 @@ impl Node {
         self.layout.log(KUBELET)
     }
 
-    /// The kubelet's HTTPS port on 127.0.0.1, where everybody may do everything.
+    /// The address at which the host reaches what listens on all addresses of the node.
+    #[must_use]
+    pub fn address(&self) -> Ipv4Addr {
+        self.state().address()
+    }
+
+    /// The kubelet's HTTPS port at [`Node::address`], where everybody may do everything.
     #[must_use]
     pub fn kubelet_port(&self) -> u16 {
         self.state().kubelet_port
@@ -192,7 +241,8 @@ impl Node {
     /// Asks the kubelet's read-only port: `/pods`, `/metrics`, `/healthz`.
     #[must_use]
     pub fn kubelet(&self) -> HttpClient {
-        HttpClient::plain(self.state().kubelet_read_only_port)
+        let state = self.state();
+        HttpClient::plain(state.kubelet_read_only_port).at(state.address())
     }
 
     /// The record of one of the node's processes, when it runs: `kubelet`, `containerd`, `etcd`, …
@@ -235,6 +285,7 @@ impl Node {
         let state = self.state();
         let mut facts = vec![
             ("node", state.node_name.clone()),
+            ("address", state.address().to_string()),
             ("static pods", self.manifests().display().to_string()),
             (
                 "CRI",
@@ -242,11 +293,15 @@ impl Node {
             ),
             (
                 "kubelet",
-                format!("https://127.0.0.1:{}", state.kubelet_port),
+                format!("https://{}:{}", state.address(), state.kubelet_port),
             ),
             (
                 "kubelet, read-only",
-                format!("http://127.0.0.1:{}", state.kubelet_read_only_port),
+                format!(
+                    "http://{}:{}",
+                    state.address(),
+                    state.kubelet_read_only_port
+                ),
             ),
             ("kubelet root", self.kubelet_root().display().to_string()),
             ("pod logs", self.pod_logs().display().to_string()),
@@ -307,17 +362,17 @@ impl Node {
         program: &Path,
         args: Vec<String>,
     ) -> Result<ProcessRecord> {
-        self.launch_in(name, program, args, self.state().alive(NAMESPACE))
+        self.launch_in(name, program, args, Some(&["mount", "net"]))
     }
 
-    /// As [`Node::launch`], outside of the node's mount namespace.
+    /// As [`Node::launch`], with the host's mounts.
     pub(crate) fn launch_on_host(
         &self,
         name: &str,
         program: &Path,
         args: Vec<String>,
     ) -> Result<ProcessRecord> {
-        self.launch_in(name, program, args, None)
+        self.launch_in(name, program, args, Some(&["net"]))
     }
 
     fn launch_in(
@@ -325,8 +380,22 @@ impl Node {
         name: &str,
         program: &Path,
         args: Vec<String>,
-        namespace_of: Option<ProcessRecord>,
+        namespaces: Option<&[&str]>,
     ) -> Result<ProcessRecord> {
+        let own_network = self.state().own_network.is_some();
+        let kinds: Vec<&str> = namespaces
+            .into_iter()
+            .flatten()
+            .copied()
+            .filter(|kind| own_network || *kind != "net")
+            .collect();
+        let holder = self.process(NAMESPACE);
+        if own_network && !kinds.is_empty() && holder.is_none() {
+            bail!(
+                "the network of {} is gone: turn its power on",
+                self.dir().display()
+            );
+        }
         let launch = Launch {
             program,
             args,
@@ -337,7 +406,9 @@ impl Node {
             .into(),
             log: self.layout.log(name),
             cgroup_procs: self.cgroup.procs(),
-            namespace_of,
+            namespaces: holder
+                .filter(|_| !kinds.is_empty())
+                .map(|holder| (kinds.as_slice(), holder)),
         };
         let record = launch.start()?;
         self.record(|state| {
@@ -361,7 +432,7 @@ impl Node {
             if serves {
                 Ok(())
             } else {
-                anyhow::bail!("{name} has ended")
+                bail!("{name} has ended")
             }
         })
         .with_context(|| {

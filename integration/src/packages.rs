@@ -21,16 +21,18 @@ pub enum Package {
     ContainernetworkingPlugins,
     BusyboxStatic,
     Iproute2,
+    Nftables,
     Jq,
 }
 
 impl Package {
     /// What a node needs.
-    pub const NODE: [Self; 4] = [
+    pub const NODE: [Self; 5] = [
         Self::Runc,
         Self::ContainernetworkingPlugins,
         Self::BusyboxStatic,
         Self::Iproute2,
+        Self::Nftables,
     ];
 
     /// Debian's name of the package.
@@ -41,6 +43,7 @@ impl Package {
             Self::ContainernetworkingPlugins => "containernetworking-plugins",
             Self::BusyboxStatic => "busybox-static",
             Self::Iproute2 => "iproute2",
+            Self::Nftables => "nftables",
             Self::Jq => "jq",
         }
     }
@@ -54,6 +57,7 @@ impl Package {
                 .all(|plugin| Path::new(CNI_PLUGINS).join(plugin).is_file()),
             Self::BusyboxStatic => in_path("busybox").is_some_and(|path| is_static(&path)),
             Self::Iproute2 => in_path("ip").is_some(),
+            Self::Nftables => in_path("nft").is_some(),
             Self::Jq => in_path("jq").is_some(),
         }
     }

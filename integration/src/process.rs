@@ -127,8 +127,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) log: PathBuf,
     /// The `cgroup.procs` that the process joins before it is executed.
     pub(crate) cgroup_procs: PathBuf,
-    /// A process in whose mount namespace to start.
-    pub(crate) namespace_of: Option<ProcessRecord>,
+    /// Namespaces to start in, as `nsenter` names them, and the process that has them.
+    pub(crate) namespaces: Option<(&'a [&'a str], ProcessRecord)>,
 }
 
 impl Launch<'_> {
@@ -145,11 +145,14 @@ impl Launch<'_> {
         command
             .args(["sh", "-c", r#"echo $$ > "$0" && exec "$@""#])
             .arg(&self.cgroup_procs);
-        if let Some(process) = self.namespace_of {
-            command
-                .arg("nsenter")
-                .arg(format!("--mount=/proc/{}/ns/mnt", process.pid))
-                .arg("--");
+        if let Some((kinds, process)) = self.namespaces {
+            command.arg("nsenter");
+            for kind in kinds {
+                // The kernel's name of a mount namespace is shorter than nsenter's.
+                let file = if *kind == "mount" { "mnt" } else { *kind };
+                command.arg(format!("--{kind}=/proc/{}/ns/{file}", process.pid));
+            }
+            command.arg("--");
         }
         command.arg(self.program).args(&self.args).envs(&self.env);
         command

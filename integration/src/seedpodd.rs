@@ -80,7 +80,10 @@ impl<'node> Seedpodd<'node> {
         authority.issue(
             &pki,
             "server",
-            &Request::server("seedpodd", &["localhost", "127.0.0.1"]),
+            &Request::server(
+                "seedpodd",
+                &["localhost", "127.0.0.1", &node.address().to_string()],
+            ),
         )?;
         for role in ["admin", "injector", "reader"] {
             authority.issue(
@@ -276,19 +279,19 @@ impl<'node> Seedpodd<'node> {
     /// The address for mutual TLS.
     #[must_use]
     pub fn tls_address(&self) -> String {
-        format!("127.0.0.1:{}", self.tls_port)
+        format!("{}:{}", self.node.address(), self.tls_port)
     }
 
     /// The address of `/metrics`, `/healthz` and `/readyz`.
     #[must_use]
     pub fn metrics_address(&self) -> String {
-        format!("127.0.0.1:{}", self.metrics_port)
+        format!("{}:{}", self.node.address(), self.metrics_port)
     }
 
     /// A client of that address.
     #[must_use]
     pub fn metrics(&self) -> HttpClient {
-        HttpClient::plain(self.metrics_port)
+        HttpClient::plain(self.metrics_port).at(self.node.address())
     }
 
     /// The daemon's log.

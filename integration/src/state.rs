@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::network::Network;
+use crate::network::{Network, Own};
 use crate::process::ProcessRecord;
 
 /// The content of `rig.json`.
@@ -19,17 +20,34 @@ pub(crate) struct State {
     /// The kernel's id of this boot: after another one no recorded process can live.
     pub(crate) boot_id: String,
     pub(crate) network: Network,
+    /// The node's place in a network of its own; without one, the host's is the node's.
+    #[serde(default)]
+    pub(crate) own_network: Option<Own>,
     pub(crate) kubelet_port: u16,
     pub(crate) kubelet_read_only_port: u16,
     pub(crate) tools: BTreeMap<String, PathBuf>,
     pub(crate) processes: BTreeMap<String, ProcessRecord>,
     #[serde(default)]
     pub(crate) kubelet_uses_api_server: bool,
+    /// How a bare kubelet lets callers in; without it, the kubelet is not bare.
+    #[serde(default)]
+    pub(crate) bare: Option<KubeletAccess>,
     /// Keys of the kubelet's configuration that are set to something else than usual.
     #[serde(default)]
     pub(crate) kubelet_config: Map<String, Value>,
     #[serde(default)]
     pub(crate) api_server: Option<ApiServerState>,
+}
+
+/// Whom a bare kubelet lets in once it has a kubeconfig. Before that it lets in everybody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum KubeletAccess {
+    /// Everybody, to everything.
+    #[default]
+    Anonymous,
+    /// Whom the API server, or the authority of the client CA file, knows; the API server says what they may.
+    Cluster,
 }
 
 /// Where a node's own API server is, or is to be.
@@ -59,6 +77,13 @@ impl State {
         lock.lock()
             .with_context(|| format!("lock {}", file.display()))?;
         Ok(lock)
+    }
+
+    /// The address at which the host reaches the node.
+    pub(crate) fn address(&self) -> Ipv4Addr {
+        self.own_network
+            .as_ref()
+            .map_or(Ipv4Addr::LOCALHOST, |own| own.address)
     }
 
     /// The record of a process that still runs.

@@ -21,6 +21,7 @@ mod set;
 mod spec;
 mod volumes;
 
+pub use self::names::{is_label_value, is_qualified_name};
 use std::{cell::Cell, collections::BTreeSet};
 
 use serde_json::{Value, map::Entry};

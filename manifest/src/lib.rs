@@ -22,9 +22,10 @@ mod render;
 mod stamp;
 mod violation;
 
+pub use check::{is_label_value, is_qualified_name as is_label_key};
 pub use digest::{DigestKey, KeyedDigest, NoDigest};
 pub use materials::{Materials, Unsatisfied, VolumeContent, VolumeFile};
-pub use name::{BundleName, NameError, NodeName};
+pub use name::{BundleName, NameError, NodeName, is_dns_label, is_dns_subdomain};
 pub use object::{KeySummary, Object, ObjectKey, ObjectKind, ObjectSummary, Objects};
 pub use pod::{Digest, HostPort, Pod, PodKey, Protocol};
 pub use violation::{Position, Reason, UnknownReason, Violation, Warning};
@@ -156,6 +157,12 @@ pub fn render(pod: &Pod, stamp: &Stamp<'_>, materials: &Materials<'_>) -> String
 /// `None` when it is no rendering of that.
 pub fn restamp(rendered: &str, source: &Pod, stamp: &Stamp<'_>) -> Option<String> {
     render::restamp(rendered, source, stamp)
+}
+
+/// As [`restamp`], for a pod that was withheld and comes back: with the number of its return in the annotation
+/// `seedpod.dev/returned`.
+pub fn returned(rendered: &str, source: &Pod, stamp: &Stamp<'_>, count: u64) -> Option<String> {
+    render::returned(rendered, source, stamp, count)
 }
 
 /// The rendered file with the annotation `seedpod.dev/nudge` set to `count`: an update that changes nothing else.

@@ -12,7 +12,7 @@ pub struct NameError {
 }
 
 /// Whether `name` is a DNS-1123 label: lower-case letters, digits and "-", at most 63, an alphanumeric at both ends.
-pub(crate) fn is_dns_label(name: &str) -> bool {
+pub fn is_dns_label(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 63
         && name
@@ -23,7 +23,7 @@ pub(crate) fn is_dns_label(name: &str) -> bool {
 }
 
 /// Whether `name` is a DNS-1123 subdomain: labels without a length limit of their own, joined by dots, at most 253.
-pub(crate) fn is_dns_subdomain(name: &str) -> bool {
+pub fn is_dns_subdomain(name: &str) -> bool {
     name.len() <= 253
         && name.split('.').all(|label| {
             !label.is_empty()

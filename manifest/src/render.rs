@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     Digest, Materials, Pod, PodKey, Position, Stamp, check,
     materials::{List, literal},
-    stamp::{self, BUNDLE, DIGEST, NUDGE, REVISION},
+    stamp::{self, BUNDLE, DIGEST, NUDGE, RETURNED, REVISION},
 };
 
 /// JSON for people: indented by two spaces, with a newline at the end.
@@ -146,6 +146,7 @@ pub(crate) fn restamp(rendered: &str, source: &Pod, stamp: &Stamp<'_>) -> Option
     for field in [BUNDLE, REVISION, DIGEST] {
         annotations_mut(&mut value)?.get(field)?.as_str()?;
     }
+    annotations_mut(&mut value)?.remove(RETURNED);
     put_stamp(&mut value, stamp);
     // The folders are all that is to be changed in the spec; what they are called is known from the source.
     let sources = source
@@ -170,6 +171,17 @@ pub(crate) fn restamp(rendered: &str, source: &Pod, stamp: &Stamp<'_>) -> Option
     let text = pretty(&value);
     let same = without_taken(&mut value, source)? == without_taken(&mut expected, source)?;
     (same && value == expected).then_some(text)
+}
+
+pub(crate) fn returned(
+    rendered: &str,
+    source: &Pod,
+    stamp: &Stamp<'_>,
+    count: u64,
+) -> Option<String> {
+    let mut value = serde_json::from_str::<Value>(&restamp(rendered, source, stamp)?).ok()?;
+    annotations_mut(&mut value)?.insert(RETURNED.to_owned(), Value::from(count.to_string()));
+    Some(pretty(&value))
 }
 
 /// Takes the variables out of the containers that take some from objects, and gives those that are the pod's own.
@@ -259,6 +271,7 @@ pub(crate) fn unrender(rendered: &str) -> Option<Pod> {
     let annotations = metadata.get_mut("annotations")?.as_object_mut()?;
     annotations.remove(BUNDLE)?;
     annotations.remove(REVISION)?;
+    annotations.remove(RETURNED);
     let digest = annotations.remove(DIGEST)?;
     if annotations.is_empty() {
         metadata.remove("annotations");

@@ -14,6 +14,8 @@ pub(crate) const NUDGE: &str = "seedpod.dev/nudge";
 pub(crate) const CONTENT_UID: &str = "seedpod.dev/uid";
 /// The volumes' own names, in a file whose `metadata.uid` is that of the pod before it.
 pub(crate) const VOLUMES: &str = "seedpod.dev/volumes";
+/// The number of its return, on a pod that was withheld and came back.
+pub(crate) const RETURNED: &str = "seedpod.dev/returned";
 /// The user's own: the pod's place in the order of the bundle.
 pub(crate) const WAVE: &str = "seedpod.dev/wave";
 

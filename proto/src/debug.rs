@@ -2,8 +2,12 @@
 
 use std::fmt;
 
-use crate::v1::{
-    ApplyObjectsRequest, ConfigureKubeletRequest, InjectPodsRequest, Revision, StartHandoffRequest,
+use crate::{
+    cri::ContainerStatusResponse,
+    v1::{
+        ApplyObjectsRequest, ConfigureKubeletRequest, InjectPodsRequest, Revision,
+        StartHandoffRequest,
+    },
 };
 
 /// How many texts, in place of the texts.
@@ -115,6 +119,16 @@ impl fmt::Debug for StartHandoffRequest {
             .field("stable_for", stable_for)
             .field("request_id", request_id)
             .field("validate_only", validate_only)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ContainerStatusResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The information has the container's environment.
+        let Self { status, info: _ } = self;
+        f.debug_struct("ContainerStatusResponse")
+            .field("status", status)
             .finish_non_exhaustive()
     }
 }

@@ -58,6 +58,8 @@ pub struct Configuration {
     pub trial_max_crashes: u32,
     /// How many events are kept at least.
     pub max_events: usize,
+    /// When the standby control plane stands in.
+    pub handoff: Handoff,
 }
 
 /// The TCP endpoint.
@@ -204,6 +206,24 @@ impl Default for Readiness {
         Self {
             wave_timeout: Duration::from_secs(300),
             refused_after: Duration::from_secs(30),
+        }
+    }
+}
+
+/// When the injected control plane of a node that is handed over stands in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handoff {
+    /// When no API server has answered for so long after the daemon has started in a new boot.
+    pub standby_after_start: Duration,
+    /// When none has answered for so long at any other time.
+    pub standby_after: Duration,
+}
+
+impl Default for Handoff {
+    fn default() -> Self {
+        Self {
+            standby_after_start: Duration::from_secs(10),
+            standby_after: Duration::from_secs(60),
         }
     }
 }

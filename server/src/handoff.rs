@@ -1,7 +1,24 @@
 //! The handoff: from the injected control plane to the self-hosted one, with the way back kept open.
 //!
 //! Here is what everything speaks of: what a handoff is asked for ([`Spec`], [`Material`]) and what is durable of it
-//! ([`Record`]). The node's actor commits a record, the machine says which one comes next.
+//! ([`Record`]). The node's actor commits a record, the machine says which one comes next:
+//!
+//! - `transitions` (pure): from a record to the next one;
+//! - `reason`: why a handoff takes its way back;
+//! - `world`: what the machine sees and does, as traits; `effects` is the real one;
+//! - `machine`: the one task. It looks at the committed record, carries out its stage, and commits the next one;
+//! - `stages`: what each stage does and waits for;
+//! - `lead`: to whom new connections to the API server's port go.
+
+mod effects;
+mod lead;
+mod machine;
+mod reason;
+mod stages;
+#[cfg(test)]
+mod tests;
+mod transitions;
+mod world;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,6 +31,12 @@ use seedpod_manifest::{BundleName, PodKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+pub(crate) use self::{
+    effects::start,
+    reason::Reason,
+    transitions::{Moment, event},
+    world::Settings,
+};
 use crate::node::BootTime;
 
 /// What a handoff is asked for, checked. Nothing secret.
@@ -114,6 +137,23 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
+    /// The stage as in the API, without the prefix: a label of metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Applying => "APPLYING",
+            Self::WaitingForReady => "WAITING_FOR_READY",
+            Self::WaitingForKubelet => "WAITING_FOR_KUBELET",
+            Self::Draining => "DRAINING",
+            Self::HandingOver => "HANDING_OVER",
+            Self::Verifying => "VERIFYING",
+            Self::Committed => "COMMITTED",
+            Self::Reverting => "REVERTING",
+            Self::Reverted => "REVERTED",
+            Self::StandingIn => "STANDING_IN",
+            Self::StandingDown => "STANDING_DOWN",
+        }
+    }
+
     /// Whether a failure has the handoff take its way back.
     pub(crate) fn is_under_way(self) -> bool {
         matches!(
@@ -139,6 +179,8 @@ pub(crate) struct Record {
     pub(crate) start_time: Timestamp,
     /// The stages that it went through, the present one last.
     pub(crate) steps: Vec<Step>,
+    /// When the present stage began, or the daemon found it after another start of the node.
+    pub(crate) since: BootTime,
     /// When the present stage has failed; `None`: it has no deadline.
     pub(crate) deadline: Option<BootTime>,
     /// Why it takes or took the way back.

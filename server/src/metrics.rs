@@ -42,6 +42,7 @@ struct Inner {
     drift_repaired: Counter,
     nudges: Counter,
     pods: Family<StateLabel, Gauge>,
+    handoff: Family<StateLabel, Gauge>,
     handled: Family<HandledLabels, Counter>,
     refused_connections: Counter,
     certificate_end: Gauge<f64, AtomicU64>,
@@ -103,6 +104,12 @@ impl Default for Metrics {
             "Pods of all bundles by state",
             Family::clone(&pods),
         );
+        let handoff = Family::default();
+        registry.register(
+            "seedpod_handoff",
+            "1 for the state that the handoff of the node's control plane is in",
+            Family::clone(&handoff),
+        );
         let handled = Family::default();
         registry.register(
             "grpc_server_handled",
@@ -147,6 +154,7 @@ impl Default for Metrics {
                 drift_repaired,
                 nudges,
                 pods,
+                handoff,
                 handled,
                 refused_connections,
                 certificate_end,
@@ -198,6 +206,18 @@ impl Metrics {
     pub(crate) fn set_certificate_end(&self, end: Option<Timestamp>) {
         let seconds = end.map_or(0.0, |end| end.as_duration().as_secs_f64());
         self.inner.certificate_end.set(seconds);
+    }
+
+    /// The state of the node's handoff; `None`: there is none.
+    pub(crate) fn set_handoff(&self, state: Option<&str>) {
+        self.inner.handoff.clear();
+        if let Some(state) = state {
+            let state = state.to_owned();
+            self.inner
+                .handoff
+                .get_or_create(&StateLabel { state })
+                .set(1);
+        }
     }
 
     /// Counts every gRPC call that has ended.

@@ -8,6 +8,7 @@ pub(crate) mod clock;
 mod error;
 mod follow;
 mod handle;
+mod handoff;
 mod history;
 mod plan;
 mod start;
@@ -24,21 +25,24 @@ use std::{
 
 use jiff::Timestamp;
 use seedpod_manifest::{
-    BundleName, Checked, Digest, HostPort, NodeName, ObjectKey, ObjectSummary, Pod, PodKey,
-    Warning, unrender,
+    BundleName, Checked, Digest, HostPort, KeyedDigest, NodeName, ObjectKey, ObjectSummary, Pod,
+    PodKey, Warning, unrender,
 };
 use tokio::sync::watch;
 
 use self::status::PodStatus;
 pub(crate) use self::{
     clock::BootTime,
-    error::{ChangeError, ConfirmError, HistoryError, InjectError, RemoveError, RollbackError},
+    error::{
+        AbortHandoffError, AdvanceError, ChangeError, ConfirmError, HandingOver, HistoryError,
+        InjectError, MaterialError, RemoveError, RollbackError, StartHandoffError,
+    },
     handle::NodeHandle,
     history::Revision,
     start::{Rules, Setup, start},
     trial::{Confirmation, Left, OnTrial, Terms, Trial},
 };
-use crate::{runtime_cri::Sandbox, store::StoreId};
+use crate::{handoff::Record, runtime_cri::Sandbox, store::StoreId};
 
 /// An injection as the API layer hands it over: decoded and checked, except against the node's state.
 #[derive(Debug, Clone)]
@@ -242,9 +246,19 @@ pub(crate) struct State {
     pub(crate) ready: BTreeSet<BundleName>,
     /// The trials of the active revisions that were injected as one.
     pub(crate) trials: BTreeMap<BundleName, OnTrial>,
+    /// The node's handoff, if there was one.
+    pub(crate) handoff: Option<Arc<Record>>,
+    /// What that needs of what is secret, on the disk.
+    pub(crate) handoff_material: Option<KeyedDigest>,
 }
 
 impl State {
+    /// Whether a pod is not to be projected, because it is handed over.
+    pub(crate) fn is_withheld(&self, bundle: &BundleName, pod: &PodKey) -> bool {
+        let record = self.handoff.as_ref();
+        record.is_some_and(|it| it.spec.bundle == *bundle && it.withheld.contains(pod))
+    }
+
     /// The revision that the next commit of this bundle gets.
     pub(crate) fn next_revision(&self, name: &BundleName) -> u64 {
         self.newest_revision(name).unwrap_or(0) + 1
@@ -369,7 +383,8 @@ pub(crate) fn owner_of(
         namespace: sandbox.namespace.clone(),
         name: pod_name(&sandbox.name, node)?.to_owned(),
     };
-    let uid = id.pod_uid(bundle, sandbox.revision?, &key, digest);
+    let returned = sandbox.returned;
+    let uid = id.returned_uid(bundle, sandbox.revision?, &key, digest, returned);
     (uid == sandbox.uid).then_some((bundle.parse().ok()?, key))
 }
 

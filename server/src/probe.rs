@@ -20,6 +20,8 @@ use crate::{
     runtime_cri::{ObservationWatch, Runtime},
 };
 
+pub(crate) use self::ask::https_answers;
+
 /// What a probe says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {

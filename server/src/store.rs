@@ -12,6 +12,8 @@
 //!                                                    a mark: somebody confirmed it
 //! <stateDirectory>/objects/<keyed digest>            the content of a Secret or ConfigMap, encrypted if so configured
 //! <stateDirectory>/objects/digest-key                the key of all such digests, encrypted likewise
+//! <stateDirectory>/handoff/record.json               how far the node's handoff is: replaced whole
+//! <stateDirectory>/handoff/<keyed digest>.material   what it needs of what is secret, encrypted likewise
 //! ```
 //!
 //! The highest revision of a bundle is the active one, so that a commit is one rename, and after a power cut at any
@@ -22,9 +24,10 @@
 //!
 //! `open` reads all of it at the start, `read` old revisions later, `commit` and `requests` write new ones and who asked
 //! for them, `prune` forgets what is no longer kept. `record` has the format of revisions, `objects` that of contents,
-//! which `seal` encrypts.
+//! which `seal` encrypts. `handoff` keeps the node's handoff.
 
 mod commit;
+mod handoff;
 mod id;
 mod lock;
 mod objects;
@@ -47,13 +50,14 @@ use seedpod_manifest::{BundleName, Digest, DigestKey, KeyedDigest, Objects};
 
 pub(crate) use self::{
     commit::CommitError,
-    id::{Owned, StoreId, owned_by},
+    handoff::MaterialError,
+    id::{Owned, StoreId, owned_by, random_id},
     lock::{Lock, LockError},
     open::OpenError,
     read::{Past, Reader},
     seal::{EncryptionKeys, KeyFileError},
 };
-use self::{objects::Contents, prune::Garbage, record::RevisionRecord};
+use self::{handoff::Handoff, objects::Contents, prune::Garbage, record::RevisionRecord};
 use crate::{
     fs::FileSystem,
     node::{
@@ -120,9 +124,12 @@ pub(crate) struct Store {
     fs: Arc<dyn FileSystem>,
     bundles_dir: PathBuf,
     id: StoreId,
+    /// The format that `store.json` tells of: no seedpodd that knows only older ones may use the folder.
+    format: u32,
     /// Of Secrets and ConfigMaps.
     contents: Arc<Contents>,
     garbage: Garbage,
+    handoff: Handoff,
     bundles: BTreeMap<BundleName, History>,
     /// Where each remembered request id is written down.
     requests: HashMap<String, (BundleName, u64)>,
@@ -249,6 +256,7 @@ impl Store {
                     .insert(name.clone(), Arc::clone(&active.bundle));
             }
         }
+        self.put_handoff(&mut state);
         state
     }
 }

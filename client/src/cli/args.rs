@@ -1,9 +1,12 @@
 //! What the tool takes. These types are also its help texts.
 
 mod bundles;
+mod handoff;
 mod pods;
+mod render;
 mod revisions;
 mod setup;
+mod up;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -13,14 +16,17 @@ pub(crate) use bundles::{
     CheckArgs, FileArgs, Format, GetArgs, GetWhat, InjectArgs, LintArgs, ObjectArgs, RemoveArgs,
     Validation, WaitArgs,
 };
+pub(crate) use handoff::{AbortArgs, HandoffArgs, HandoffWhat, StartArgs, StatusArgs};
 pub(crate) use pods::{
     DescribeArgs, DescribeWhat, EventsArgs, LogsArgs, NamedArgs, PodArgs, StreamFormat,
 };
+pub(crate) use render::RenderArgs;
 pub(crate) use revisions::{ConfirmArgs, DiffArgs, HistoryArgs, RollbackArgs};
 pub(crate) use setup::{
     ConfigArgs, ConfigWhat, EncryptionKeyArgs, PkiArgs, PkiInitArgs, PkiIssueArgs, PkiWhat, Role,
     VersionArgs,
 };
+pub(crate) use up::{ClusterArgs, DownArgs, UpArgs, UpFormat, UpOptions, UpWhat};
 
 /// As clap's own, with the explanation between the first line and the usage, where one looks for it.
 const TEMPLATE: &str =
@@ -39,6 +45,9 @@ Exit codes:
   7  the trial failed, and the node went back by itself
   8  somebody else injected or removed the bundle meanwhile
   9  what runs is not known: the node cannot ask its container runtime
+and of up, down and handoff, which wait too:
+  7  a node could not hand over, and has its injected control plane back
+  130  interrupted; the same command goes on
 
 Environment:
   SEEDPOD_CONFIG, SEEDPOD_CONTEXT, SEEDPOD_ENDPOINT, SEEDPOD_CA_FILE, SEEDPOD_CERT_FILE,
@@ -185,11 +194,19 @@ pub(crate) enum Command {
     Confirm(ConfirmArgs),
     /// Remove a bundle and its pods
     Remove(RemoveArgs),
+    /// Bring a cluster up, from bare kubelets to a self-hosted control plane
+    Up(UpArgs),
+    /// Take a cluster's nodes back to nothing
+    Down(DownArgs),
+    /// Hand the node's control plane over to the cluster's own one, by hand
+    Handoff(HandoffArgs),
     /// Check manifests here, without a node
     Lint(LintArgs),
+    /// Write everything that follows from a cluster's configuration into a folder
+    Render(RenderArgs),
     /// Make a CA and certificates
     Pki(PkiArgs),
-    /// Show and change the contexts of the configuration file; make encryption keys
+    /// Show and change the contexts of the configuration file; make other files to configure with
     Config(ConfigArgs),
     /// Show the versions of this tool and of the node's daemon
     Version(VersionArgs),

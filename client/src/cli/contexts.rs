@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anstream::eprintln;
 use comfy_table::Cell;
+use seedpod_client::cluster::ClusterConfiguration;
 
 use super::{
     args::{ConfigArgs, ConfigWhat, ConnectionArgs, Format},
@@ -46,6 +47,7 @@ pub(crate) fn run(args: ConfigArgs, connection: &ConnectionArgs) -> anyhow::Resu
             eprintln!("Context {name:?} deleted from {}.", path.display());
             Ok(())
         }
+        ConfigWhat::Init => output::print(ClusterConfiguration::EXAMPLE),
         ConfigWhat::EncryptionKey(args) => encryption::run(args),
     }
 }

@@ -3,7 +3,7 @@
 use std::{error::Error as StdError, io::ErrorKind, process::ExitCode};
 
 use anstream::eprintln;
-use seedpod_client::{Code, Endpoint, Error, Pod, WaitError};
+use seedpod_client::{Code, Endpoint, Error, HandoffState, Pod, WaitError, cluster::UpError};
 
 use super::output::style;
 
@@ -17,6 +17,22 @@ pub(crate) struct Usage(pub(crate) String);
 #[error("the command failed")]
 pub(crate) struct Reported;
 
+/// Somebody has interrupted it; the message says where it stands.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Interrupted(pub(crate) String);
+
+/// The node could not hand over, and has its injected control plane back.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the handoff has failed in {state}, and the injected control plane is back: {message} ({reason})"
+)]
+pub(crate) struct HandedBack {
+    pub(crate) state: HandoffState,
+    pub(crate) reason: String,
+    pub(crate) message: String,
+}
+
 const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
 const TIMEOUT: u8 = 3;
@@ -26,6 +42,8 @@ const POD_REFUSED: u8 = 6;
 const ROLLED_BACK: u8 = 7;
 const OVERTAKEN: u8 = 8;
 const NOT_KNOWN: u8 = 9;
+/// As a shell says it of SIGINT.
+const INTERRUPTED: u8 = 130;
 
 /// Prints the error, what caused it and what to do about it.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
@@ -70,26 +88,56 @@ fn code(error: &anyhow::Error) -> u8 {
     if find::<Usage>(error).is_some() {
         return USAGE;
     }
-    match find::<WaitError>(error) {
-        Some(
-            WaitError::Deadline { .. } | WaitError::Unstable { .. } | WaitError::Unconfirmed { .. },
-        ) => return TIMEOUT,
-        Some(WaitError::Failed { .. } | WaitError::Wave { .. }) => return POD_FAILED,
-        Some(WaitError::Refused { .. }) => return POD_REFUSED,
-        Some(WaitError::RolledBack { .. }) => return ROLLED_BACK,
-        Some(
-            WaitError::Superseded { .. } | WaitError::Gone { .. } | WaitError::InjectedAgain { .. },
-        ) => return OVERTAKEN,
-        Some(WaitError::Unknown { .. }) => return NOT_KNOWN,
-        _ => {}
+    if find::<Interrupted>(error).is_some() {
+        return INTERRUPTED;
     }
-    match client_error(error) {
-        Some(Error::Options { .. }) => USAGE,
-        Some(Error::Deadline { .. }) => TIMEOUT,
-        Some(Error::Server(server)) if server.code == Code::DeadlineExceeded => TIMEOUT,
-        Some(Error::Connect { .. } | Error::Tls { .. } | Error::Broken { .. }) => UNREACHABLE,
+    if find::<HandedBack>(error).is_some() {
+        return ROLLED_BACK;
+    }
+    if let Some(error) = find::<UpError>(error) {
+        return up_code(error);
+    }
+    if let Some(code) = find::<WaitError>(error).and_then(wait_code) {
+        return code;
+    }
+    client_error(error).map_or(FAILURE, client_code)
+}
+
+fn wait_code(error: &WaitError) -> Option<u8> {
+    match error {
+        WaitError::Deadline { .. } | WaitError::Unstable { .. } | WaitError::Unconfirmed { .. } => {
+            Some(TIMEOUT)
+        }
+        WaitError::Failed { .. } | WaitError::Wave { .. } => Some(POD_FAILED),
+        WaitError::Refused { .. } => Some(POD_REFUSED),
+        WaitError::RolledBack { .. } => Some(ROLLED_BACK),
+        WaitError::Superseded { .. } | WaitError::Gone { .. } | WaitError::InjectedAgain { .. } => {
+            Some(OVERTAKEN)
+        }
+        WaitError::Unknown { .. } => Some(NOT_KNOWN),
+        _ => None,
+    }
+}
+
+fn client_code(error: &Error) -> u8 {
+    match error {
+        Error::Options { .. } => USAGE,
+        Error::Deadline { .. } => TIMEOUT,
+        Error::Server(server) if server.code == Code::DeadlineExceeded => TIMEOUT,
+        Error::Connect { .. } | Error::Tls { .. } | Error::Broken { .. } => UNREACHABLE,
         _ => FAILURE,
     }
+}
+
+fn up_code(error: &UpError) -> u8 {
+    let wait = match error.first() {
+        UpError::Deadline { .. } => Some(TIMEOUT),
+        UpError::HandedBack { .. } => Some(ROLLED_BACK),
+        UpError::NotReady { source, .. } => wait_code(source),
+        _ => None,
+    };
+    wait.or_else(|| error.client_error().map(client_code))
+        .unwrap_or(FAILURE)
 }
 
 fn hint(error: &anyhow::Error) -> Option<&'static str> {
@@ -170,10 +218,12 @@ fn tls_hint(cause: &str) -> &'static str {
 
 /// The SDK's error, also when it ended a wait.
 fn client_error(error: &anyhow::Error) -> Option<&Error> {
-    find::<Error>(error).or_else(|| match find::<WaitError>(error) {
-        Some(WaitError::Client(error)) => Some(error),
-        _ => None,
-    })
+    find::<Error>(error)
+        .or_else(|| match find::<WaitError>(error) {
+            Some(WaitError::Client(error)) => Some(error),
+            _ => None,
+        })
+        .or_else(|| find::<UpError>(error)?.client_error())
 }
 
 fn find<T: StdError + 'static>(error: &anyhow::Error) -> Option<&T> {

@@ -6,10 +6,8 @@ use std::{fs, os::unix::fs::DirBuilderExt as _, path::Path};
 
 use anstream::eprintln;
 use anyhow::Context as _;
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose,
-};
-use time::{Duration, OffsetDateTime};
+use seedpod_client::certificates::{Authority, Issued};
+use time::{Date, OffsetDateTime};
 
 use super::{
     args::{PkiArgs, PkiInitArgs, PkiWhat},
@@ -17,9 +15,6 @@ use super::{
     files::{self, Existing},
     output,
 };
-
-/// Certificates are valid from a little before now on, for nodes whose clock is behind.
-const CLOCK_SKEW: Duration = Duration::hours(1);
 
 /// X.520's limit for a Common Name.
 const LONGEST_NAME: usize = 64;
@@ -51,19 +46,10 @@ fn init(args: PkiInitArgs) -> anyhow::Result<()> {
         .create(&dir)
         .with_context(|| format!("cannot make the directory {}", dir.display()))?;
 
-    let mut params = params(&ca_name, days);
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![
-        KeyUsagePurpose::KeyCertSign,
-        KeyUsagePurpose::CrlSign,
-        KeyUsagePurpose::DigitalSignature,
-    ];
-    let until = params.not_after;
-    let key = KeyPair::generate()?;
-    let certificate = params.self_signed(&key)?;
-    store(&dir, "ca", &certificate.pem(), &key.serialize_pem(), force)?;
+    let (_, issued) = Authority::create(&ca_name, days)?;
+    store(&dir, "ca", &issued, force)?;
 
-    eprintln!("CA {ca_name:?}, valid until {}:", until.date());
+    eprintln!("CA {ca_name:?}, valid until {}:", last_day(&issued)?);
     output::print(&format!("{0}/ca.crt\n{0}/ca.key\n", dir.display()))?;
     eprintln!(
         "Keep ca.key to yourself. Next: `seedpod pki issue {} --name NAME --role ROLE`",
@@ -72,18 +58,12 @@ fn init(args: PkiInitArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn params(name: &str, days: u32) -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, name);
-    let now = OffsetDateTime::now_utc();
-    params.not_before = now - CLOCK_SKEW;
-    params.not_after = now + Duration::days(days.into());
-    params
+fn last_day(issued: &Issued) -> anyhow::Result<Date> {
+    Ok(OffsetDateTime::from_unix_timestamp(issued.not_after)?.date())
 }
 
 /// Writes `NAME.key` (0600) and `NAME.crt` (0644). The key comes first: a certificate without its key would look done.
-fn store(dir: &Path, name: &str, certificate: &str, key: &str, force: bool) -> anyhow::Result<()> {
+fn store(dir: &Path, name: &str, issued: &Issued, force: bool) -> anyhow::Result<()> {
     let (certificate_file, key_file) = (
         dir.join(format!("{name}.crt")),
         dir.join(format!("{name}.key")),
@@ -98,6 +78,11 @@ fn store(dir: &Path, name: &str, certificate: &str, key: &str, force: bool) -> a
             anyhow::bail!("{} is there already; --force overwrites it", file.display());
         }
     }
-    files::write(&key_file, key.as_bytes(), 0o600, existing)?;
-    files::write(&certificate_file, certificate.as_bytes(), 0o644, existing)
+    files::write(&key_file, issued.key.as_bytes(), 0o600, existing)?;
+    files::write(
+        &certificate_file,
+        issued.certificate.as_bytes(),
+        0o644,
+        existing,
+    )
 }

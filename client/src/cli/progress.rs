@@ -7,10 +7,10 @@ use anstream::eprintln;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use seedpod_client::{Pod, PodState};
 
-const DONE: &str = "✓ {wide_msg}";
-const NOT_DONE: &str = "✗ {wide_msg}";
+pub(super) const DONE: &str = "✓ {wide_msg}";
+pub(super) const NOT_DONE: &str = "✗ {wide_msg}";
 /// With the time for which the pod has been in its state.
-const GOING_ON: &str = "{spinner:.cyan} {elapsed:>4} {wide_msg}";
+pub(super) const GOING_ON: &str = "{spinner:.cyan} {elapsed:>4} {wide_msg}";
 
 pub(crate) struct Progress {
     terminal: Option<MultiProgress>,
@@ -107,7 +107,7 @@ impl Progress {
     }
 }
 
-fn style(template: &str) -> ProgressStyle {
+pub(super) fn style(template: &str) -> ProgressStyle {
     // The templates are constant; were one wrong, the default style would do.
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_spinner())

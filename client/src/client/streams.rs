@@ -3,9 +3,9 @@
 use futures_util::Stream;
 use tonic::{Request, Status, Streaming};
 
-use super::{Client, Settings, injection};
+use super::{Client, Settings};
 use crate::{
-    Error, Event, LogLine, RetryPolicy,
+    Error, Event, Handoff, LogLine, RetryPolicy,
     stream::{self, Call, EventOptions, LogOptions, PodsUpdate},
 };
 
@@ -77,6 +77,23 @@ impl Client {
         self.get_pod_logs(options.follow(true))
     }
 
+    /// The node's handoff, now and whenever it has changed, until the stream is dropped. A slow reader gets the newest.
+    ///
+    /// # Guarantees
+    /// When the connection breaks or the daemon restarts, the stream goes on by itself; see [`Self::watch_pods`].
+    ///
+    /// # Errors
+    /// Those of [`Error`]; [`Code::NotFound`](crate::Code::NotFound) when there was no handoff, or when it goes with its
+    /// bundle.
+    ///
+    /// # Cancel safety
+    /// Dropping the stream ends the call.
+    pub fn watch_handoff(
+        &self,
+    ) -> impl Stream<Item = Result<Handoff, Error>> + Send + Unpin + use<> {
+        stream::resuming(self.clone(), stream::WatchHandoff::default())
+    }
+
     pub(crate) fn retry_policy(&self) -> RetryPolicy {
         self.settings.retry
     }
@@ -87,7 +104,7 @@ impl Client {
         &self,
         message: C::Request,
     ) -> Result<Streaming<C::Answer>, Error> {
-        let opened = C::open(injection(self.channel.clone()), Request::new(message));
+        let opened = C::open(self.channel.clone(), Request::new(message));
         match tokio::time::timeout(self.settings.deadline, opened).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(self.stream_error::<C>(&status)),

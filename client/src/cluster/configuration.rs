@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// A cluster as its user describes it. Paths that are not absolute start at the file's folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +79,7 @@ pub struct NodeConfiguration {
     /// The node's name, as its kubelet and its seedpodd have it.
     pub name: String,
     /// The address at which the other nodes reach it.
+    #[serde(deserialize_with = "address")]
     pub address: IpAddr,
     /// The endpoint of its seedpodd, as for `seedpod --endpoint`. Not given: `https://ADDRESS:10290`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,6 +93,19 @@ pub struct NodeConfiguration {
     /// Labels of the Node object.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Taints of the Node object, as `KEY=VALUE:EFFECT` or `KEY:EFFECT`. Not given: none, also on the control plane.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taints: Vec<String>,
+}
+
+/// An address, or an error that says what one looks like.
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpAddr, D::Error> {
+    let given = String::deserialize(deserializer)?;
+    given.parse().map_err(|_| {
+        de::Error::custom(format!(
+            "address: {given:?} is no IP address; write it as in 192.0.2.7"
+        ))
+    })
 }
 
 /// How the nodes' Seedpods are reached, all with the same certificates. Not given: as the CLI's flags say.

@@ -1,10 +1,10 @@
 //! Watching what happens.
 
-use seedpod_proto::v1::{self, pod_injection_service_client::PodInjectionServiceClient};
+use seedpod_proto::v1;
 use tonic::{Request, Response, Status, Streaming, transport::Channel};
 
 use super::Call;
-use crate::Event;
+use crate::{Event, client::injection};
 
 /// Which events to get. By default: all that are left, and each new one.
 #[derive(Debug, Clone, Default)]
@@ -59,10 +59,10 @@ impl Call for WatchEvents {
     }
 
     async fn open(
-        mut service: PodInjectionServiceClient<Channel>,
+        channel: Channel,
         request: Request<Self::Request>,
     ) -> Result<Response<Streaming<Self::Answer>>, Status> {
-        service.watch_events(request).await
+        injection(channel).watch_events(request).await
     }
 
     fn take(&mut self, answer: Self::Answer) -> Vec<Event> {

@@ -4,12 +4,12 @@ mod delivered;
 
 use std::time::{Duration, Instant, SystemTime};
 
-use seedpod_proto::v1::{self, pod_injection_service_client::PodInjectionServiceClient};
+use seedpod_proto::v1;
 use tonic::{Request, Response, Status, Streaming, transport::Channel};
 
 use self::delivered::Delivered;
 use super::Call;
-use crate::LogLine;
+use crate::{LogLine, client::injection};
 
 /// Whose lines to get, and which. By default: all that are there, of all containers, merged by time.
 #[derive(Debug, Clone)]
@@ -164,10 +164,10 @@ impl Call for PodLogs {
     }
 
     async fn open(
-        mut service: PodInjectionServiceClient<Channel>,
+        channel: Channel,
         request: Request<Self::Request>,
     ) -> Result<Response<Streaming<Self::Answer>>, Status> {
-        service.get_pod_logs(request).await
+        injection(channel).get_pod_logs(request).await
     }
 
     fn opened(&mut self) {

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, mem};
 
-use seedpod_proto::v1::{self, pod_injection_service_client::PodInjectionServiceClient};
+use seedpod_proto::v1;
 use tonic::{Request, Response, Status, Streaming, transport::Channel};
 
 use super::Call;
-use crate::{Pod, PodReference};
+use crate::{Pod, PodReference, client::injection};
 
 /// The pods after a change, and what has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,10 +55,10 @@ impl Call for WatchPods {
     }
 
     async fn open(
-        mut service: PodInjectionServiceClient<Channel>,
+        channel: Channel,
         request: Request<Self::Request>,
     ) -> Result<Response<Streaming<Self::Answer>>, Status> {
-        service.watch_pods(request).await
+        injection(channel).watch_pods(request).await
     }
 
     fn take(&mut self, answer: Self::Answer) -> Vec<PodsUpdate> {

@@ -89,6 +89,8 @@ mirror! {
         Replacing = "Replacing",
         /// The file is gone, and the pod still runs.
         Removing = "Removing",
+        /// The pod is handed over to the cluster's own control plane, and does not run.
+        Standby = "Standby",
         /// The runtime cannot be asked. It does not mean that nothing runs.
         Unknown = "Unknown",
         /// All containers run and their probes pass, or have ended well where they may.

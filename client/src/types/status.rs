@@ -36,6 +36,9 @@ mirror! {
         Progressing = "Progressing",
         /// A pod has failed or was refused, or a wave did not get ready in its time.
         Failed = "Failed",
+        /// Pods of the bundle are handed over to the cluster's own control plane, and kept for the time that this does not
+        /// run. Its other pods are ready.
+        Standby = "Standby",
         /// What runs is not known.
         Unknown = "Unknown",
     }

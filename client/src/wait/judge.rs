@@ -24,6 +24,8 @@ pub(super) enum Goal {
 impl Goal {
     fn is_reached_by(self, state: PodState) -> bool {
         match self {
+            // Nothing more will come of it as long as the cluster's own control plane runs.
+            Self::Running | Self::Ready if state == PodState::Standby => true,
             Self::Running => matches!(
                 state,
                 PodState::Running | PodState::Ready | PodState::NotReady

@@ -183,7 +183,7 @@ impl Waiting<'_> {
     }
 
     /// What has become of the revision, which is no longer the active one: perhaps the node itself went back.
-    async fn replaced(&self, active: Option<u64>) -> WaitError {
+    async fn replaced(&mut self, active: Option<u64>) -> WaitError {
         let bundle = self.bundle.to_owned();
         let revision = self.revision;
         // Where the history cannot be read, or no longer reaches back, less is known, but not less true.

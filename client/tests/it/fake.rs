@@ -46,6 +46,13 @@ pub(crate) struct Script {
     pub(crate) rollback: Option<Handler<v1::RollbackBundleRequest, v1::RollbackBundleResponse>>,
     pub(crate) confirm: Option<Handler<v1::ConfirmRevisionRequest, v1::ConfirmRevisionResponse>>,
     pub(crate) get_node: Option<Handler<v1::GetNodeRequest, v1::Node>>,
+    pub(crate) start_handoff: Option<Handler<v1::StartHandoffRequest, v1::Handoff>>,
+    pub(crate) get_handoff: Option<Handler<v1::GetHandoffRequest, v1::Handoff>>,
+    pub(crate) watch_handoff:
+        Option<Handler<v1::WatchHandoffRequest, Vec<Step<v1::WatchHandoffResponse>>>>,
+    pub(crate) abort_handoff: Option<Handler<v1::AbortHandoffRequest, v1::Handoff>>,
+    pub(crate) handoffs_started: Vec<v1::StartHandoffRequest>,
+    pub(crate) handoffs_aborted: Vec<v1::AbortHandoffRequest>,
     pub(crate) injected: Vec<v1::InjectPodsRequest>,
     pub(crate) removed: Vec<v1::RemoveBundleRequest>,
     pub(crate) pods_watched: Vec<v1::WatchPodsRequest>,

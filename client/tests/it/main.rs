@@ -7,11 +7,14 @@
 
 mod calls;
 mod certificates;
+mod cluster;
 mod connections;
 mod fake;
+mod handoffs;
 mod objects;
 mod retries;
 mod revisions;
+mod snapshots;
 mod streams;
 mod tool;
 mod tool_config;
@@ -23,6 +26,7 @@ mod tool_lint;
 mod tool_objects;
 mod tool_pki;
 mod tool_pods;
+mod tool_render;
 mod tool_revisions;
 mod tool_terminal;
 mod tool_wait;

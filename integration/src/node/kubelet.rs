@@ -4,10 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{KUBELET, Node};
 use crate::cargo::workspace_binary;
+use crate::state::KubeletAccess;
 
 impl Node {
     /// Starts the kubelet, which must not run, and waits until it says that it is healthy.
@@ -20,6 +21,7 @@ impl Node {
         }
         let root = self.kubelet_root();
         fs::create_dir_all(&root).with_context(|| format!("make {}", root.display()))?;
+        let state = self.state();
         let config = self.layout.kubelet_config();
         fs::write(&config, self.kubelet_config().to_string())
             .with_context(|| format!("write {}", config.display()))?;
@@ -28,11 +30,20 @@ impl Node {
             format!("--root-dir={}", root.display()),
             format!("--cert-dir={}", root.join("pki").display()),
             format!("--hostname-override={}", self.name()),
-            // The pods' gateway: it is there even on a host without a network.
-            format!("--node-ip={}", self.state().network.gateway),
+            // Otherwise the pods' gateway: it is there even on a host without a network.
+            format!(
+                "--node-ip={}",
+                state
+                    .own_network
+                    .as_ref()
+                    .map_or(state.network.gateway, |own| own.address)
+            ),
             "--v=2".to_owned(),
         ];
-        if self.state().kubelet_uses_api_server {
+        if state.bare.is_some() {
+            arguments.extend(self.joining_arguments());
+        }
+        if state.kubelet_uses_api_server {
             let kubeconfig = self.layout.control_plane().join("kubelet.kubeconfig");
             arguments.push(format!("--kubeconfig={}", kubeconfig.display()));
         }
@@ -80,12 +91,56 @@ impl Node {
         Ok(words.map(|word| word.display().to_string()).to_vec())
     }
 
+    /// What a unit file for a bare kubelet would work out at each start.
+    fn joining_arguments(&self) -> Vec<String> {
+        let (kubeconfig, bootstrap) =
+            (self.layout.kubeconfig(), self.layout.bootstrap_kubeconfig());
+        let mut arguments = Vec::new();
+        if bootstrap.exists() {
+            arguments.push(format!("--bootstrap-kubeconfig={}", bootstrap.display()));
+        }
+        // With the other one, the kubelet makes this file itself.
+        if kubeconfig.exists() || bootstrap.exists() {
+            arguments.push(format!("--kubeconfig={}", kubeconfig.display()));
+        }
+        arguments
+    }
+
+    /// The keys of a bare kubelet's configuration that depend on what it was given.
+    fn joining_config(&self, access: KubeletAccess) -> Map<String, Value> {
+        let (ca, bootstrap) = (
+            self.layout.client_ca(),
+            self.layout.bootstrap_kubeconfig().exists(),
+        );
+        let joined = bootstrap || self.layout.kubeconfig().exists();
+        let closed = joined && access == KubeletAccess::Cluster;
+        let mut authentication = json!({
+            "anonymous": {"enabled": !closed},
+            "webhook": {"enabled": closed},
+        });
+        if ca.exists() {
+            authentication["x509"] = json!({"clientCAFile": ca});
+        }
+        let mode = if closed { "Webhook" } else { "AlwaysAllow" };
+        let keys = json!({
+            "authentication": authentication,
+            "authorization": {"mode": mode},
+            "rotateCertificates": bootstrap,
+        });
+        keys.as_object().cloned().unwrap_or_default()
+    }
+
     fn kubelet_config(&self) -> Value {
         let state = self.state();
+        let address = if state.own_network.is_some() {
+            "0.0.0.0"
+        } else {
+            "127.0.0.1"
+        };
         let mut config = json!({
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
-            "address": "127.0.0.1",
+            "address": address,
             "port": state.kubelet_port,
             "readOnlyPort": state.kubelet_read_only_port,
             "healthzPort": 0,
@@ -112,6 +167,9 @@ impl Node {
             "imageGCLowThresholdPercent": 99,
         });
         if let Some(keys) = config.as_object_mut() {
+            if let Some(access) = state.bare {
+                keys.extend(self.joining_config(access));
+            }
             keys.extend(state.kubelet_config);
         }
         config

@@ -7,11 +7,11 @@ use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail};
 
-use super::{CONTAINERD, KUBELET, NAMESPACE, Node, NodeOptions, teardown};
+use super::{CONTAINERD, KUBELET, NAMESPACE, Node, NodeNetwork, NodeOptions, teardown};
 use crate::binaries::{self, Tool};
 use crate::cgroup::Cgroup;
 use crate::layout::Layout;
-use crate::network::Network;
+use crate::network::{Network, Own};
 use crate::packages::{self, Package};
 use crate::ports::free_ports;
 use crate::process::ProcessRecord;
@@ -24,6 +24,7 @@ impl Node {
         if !rustix::process::geteuid().is_root() {
             bail!("a node needs root: its containers need mounts, cgroups and network interfaces");
         }
+        options.check()?;
         packages::ensure(&Package::NODE)?;
         let tools = tools(options.api_server)?;
         let _lock = lock(&layout)?;
@@ -95,6 +96,17 @@ impl Node {
             .name
             .as_ref()
             .is_some_and(|name| *name != state.node_name);
+        let ipv6 = match options.network {
+            NodeNetwork::Host => None,
+            NodeNetwork::Own { ipv6 } => Some(ipv6),
+        };
+        let bare = options.bare.then_some(options.kubelet_access);
+        if bare != state.bare || ipv6 != state.own_network.as_ref().map(|own| own.ipv6) {
+            bail!(
+                "{} runs already, with another network or another kind of kubelet; stop it first",
+                self.dir().display()
+            );
+        }
         if other_name || options.binds_kubelet() != state.kubelet_uses_api_server {
             bail!(
                 "{} runs already, as node {} {} an API server; stop it first",
@@ -123,13 +135,21 @@ impl Node {
             layout.cni(),
             layout.images(),
             layout.scratch(),
+            layout.joining(),
         ];
         for folder in folders {
             fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
         }
         let cgroup = Cgroup::new(layout.cgroup())?;
         cgroup.create()?;
-        let network = Network::create(&layout.bridge(), layout.seed())?;
+        let (bridge, seed) = (layout.bridge(), layout.seed());
+        let (own_network, network) = match options.network {
+            NodeNetwork::Host => (None, Network::create(&bridge, seed)?),
+            NodeNetwork::Own { ipv6 } => {
+                let (own, network) = Own::reserve(layout.id(), seed, &bridge, ipv6)?;
+                (Some(own), network)
+            }
+        };
         network.write_cni(&layout.cni(), &layout.containerd().join("ipam"))?;
         let [kubelet_port, kubelet_read_only_port] = free_ports()?;
         let state = State {
@@ -139,11 +159,13 @@ impl Node {
                 .unwrap_or_else(|| format!("node-{}", layout.id())),
             boot_id: boot_id()?,
             network,
+            own_network,
             kubelet_port,
             kubelet_read_only_port,
             tools,
             processes: BTreeMap::new(),
             kubelet_uses_api_server: options.binds_kubelet(),
+            bare: options.bare.then_some(options.kubelet_access),
             kubelet_config: options.kubelet_config.clone(),
             api_server: None,
         };

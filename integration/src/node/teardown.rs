@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use super::start::lock;
 use crate::cgroup::Cgroup;
 use crate::layout::Layout;
-use crate::network::delete_bridge;
+use crate::network;
 use crate::state::State;
 use crate::wait::wait_until;
 
@@ -20,6 +20,7 @@ fn is_kept(layout: &Layout, path: &Path) -> bool {
         layout.seedpodd(),
         layout.scratch(),
         layout.logs(),
+        layout.joining(),
     ]
     .iter()
     .any(|kept| kept == path)
@@ -50,7 +51,8 @@ pub(super) fn stop(layout: &Layout) -> Result<()> {
     if cgroup.exists() {
         cgroup.destroy()?;
     }
-    delete_bridge(&layout.bridge())?;
+    network::delete_bridge(&layout.bridge())?;
+    network::release(layout.id())?;
     remove(layout, |path| !is_kept(layout, path))
 }
 

@@ -8,6 +8,7 @@
 
 mod access;
 mod apply;
+mod bare;
 mod cli;
 mod daemon;
 mod disk_full;
@@ -22,9 +23,13 @@ mod logs;
 mod machine;
 mod operation;
 mod pods;
+mod prober;
 mod probes;
 mod programs;
 mod refusals;
+mod render_objects;
+mod render_up;
+mod rendered;
 mod restarts;
 mod rig;
 mod scene;
@@ -35,3 +40,4 @@ mod status;
 mod trial;
 mod unsynced;
 mod waves;
+mod withheld;

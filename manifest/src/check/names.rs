@@ -57,7 +57,7 @@ fn is_name_part(text: &str) -> bool {
 }
 
 /// Whether it is a qualified name: `name` or `domain/name`.
-pub(crate) fn is_qualified_name(name: &str) -> bool {
+pub fn is_qualified_name(name: &str) -> bool {
     match name.split_once('/') {
         Some((domain, name)) => is_dns_subdomain(domain) && is_name_part(name),
         None => is_name_part(name),
@@ -65,7 +65,7 @@ pub(crate) fn is_qualified_name(name: &str) -> bool {
 }
 
 /// Whether it can be the value of a label.
-pub(crate) fn is_label_value(value: &str) -> bool {
+pub fn is_label_value(value: &str) -> bool {
     value.is_empty() || is_name_part(value)
 }
 

@@ -201,9 +201,17 @@ pub struct ContainerStatusRequest {
     pub verbose: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct ContainerStatusResponse {
     #[prost(message, optional, tag = "1")]
     pub status: ::core::option::Option<ContainerStatus>,
+    /// Only when it was asked verbosely. containerd and CRI-O give one text "info", JSON with the "pid" of the container's
+    /// first process, and with its environment.
+    #[prost(map = "string, string", tag = "2")]
+    pub info: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ContainerStatus {

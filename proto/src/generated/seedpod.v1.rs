@@ -1116,6 +1116,9 @@ pub enum BundleState {
     Failed = 3,
     /// What runs is not known.
     Unknown = 4,
+    /// Pods of the bundle are handed over to the cluster's own control plane (HandoffService), and kept for the time that this
+    /// does not run. Its other pods are ready.
+    Standby = 5,
 }
 impl BundleState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1129,6 +1132,7 @@ impl BundleState {
             Self::Progressing => "BUNDLE_STATE_PROGRESSING",
             Self::Failed => "BUNDLE_STATE_FAILED",
             Self::Unknown => "BUNDLE_STATE_UNKNOWN",
+            Self::Standby => "BUNDLE_STATE_STANDBY",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1139,6 +1143,7 @@ impl BundleState {
             "BUNDLE_STATE_PROGRESSING" => Some(Self::Progressing),
             "BUNDLE_STATE_FAILED" => Some(Self::Failed),
             "BUNDLE_STATE_UNKNOWN" => Some(Self::Unknown),
+            "BUNDLE_STATE_STANDBY" => Some(Self::Standby),
             _ => None,
         }
     }
@@ -1173,6 +1178,9 @@ pub enum PodState {
     NotReady = 10,
     /// The kubelet has rejected the pod, or has not made a sandbox for it within `readiness.refusedAfter`.
     Refused = 11,
+    /// The pod is handed over to the cluster's own control plane (HandoffService): it is not in the static pod directory and
+    /// does not run. Until it has stopped it is POD_STATE_REMOVING.
+    Standby = 12,
 }
 impl PodState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1193,6 +1201,7 @@ impl PodState {
             Self::Ready => "POD_STATE_READY",
             Self::NotReady => "POD_STATE_NOT_READY",
             Self::Refused => "POD_STATE_REFUSED",
+            Self::Standby => "POD_STATE_STANDBY",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1210,6 +1219,7 @@ impl PodState {
             "POD_STATE_READY" => Some(Self::Ready),
             "POD_STATE_NOT_READY" => Some(Self::NotReady),
             "POD_STATE_REFUSED" => Some(Self::Refused),
+            "POD_STATE_STANDBY" => Some(Self::Standby),
             _ => None,
         }
     }

@@ -6,8 +6,8 @@ use seedpod_manifest::NodeName;
 use serde::Deserialize;
 
 use super::{
-    Configuration, KubeletRestart, Limits, Listen, Log, LogFormat, LogLevel, Projection, Readiness,
-    TlsFiles,
+    Configuration, Handoff, KubeletRestart, Limits, Listen, Log, LogFormat, LogLevel, Projection,
+    Readiness, TlsFiles,
     value::{
         AbsolutePath, Count, DurationText, OptionalAddress, OptionalEndpoint, OptionalSocket,
         PositiveDuration,
@@ -51,6 +51,8 @@ struct File {
     trial: TrialSection,
     #[serde(default)]
     events: EventsSection,
+    #[serde(default)]
+    handoff: HandoffSection,
 }
 
 #[derive(Deserialize, Default)]
@@ -126,6 +128,13 @@ struct EventsSection {
     max_events: Option<Count<100, 1_000_000>>,
 }
 
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct HandoffSection {
+    standby_after_start: Option<PositiveDuration>,
+    standby_after: Option<PositiveDuration>,
+}
+
 /// Reads and checks the file's content; the error is complete but for the file's name.
 pub(super) fn parse(text: &str) -> Result<Configuration, String> {
     if text
@@ -184,6 +193,7 @@ impl File {
             revision_history_limit,
             trial,
             events,
+            handoff,
         } = self;
 
         if api_version != API_VERSION {
@@ -290,6 +300,7 @@ impl File {
                 .max_crashes
                 .map_or(3, |count| u32::try_from(count.size()).unwrap_or(u32::MAX)),
             max_events: events.max_events.map_or(20_000, Count::size),
+            handoff: handoff.fill(),
         })
     }
 }
@@ -386,6 +397,20 @@ impl ReadinessSection {
             refused_after: self
                 .refused_after
                 .map_or(default.refused_after, |given| given.0),
+        }
+    }
+}
+
+impl HandoffSection {
+    fn fill(self) -> Handoff {
+        let default = Handoff::default();
+        Handoff {
+            standby_after_start: self
+                .standby_after_start
+                .map_or(default.standby_after_start, |given| given.0),
+            standby_after: self
+                .standby_after
+                .map_or(default.standby_after, |given| given.0),
         }
     }
 }

@@ -33,6 +33,7 @@ fn defaults() -> Configuration {
         revision_history_limit: 10,
         trial_max_crashes: 3,
         max_events: 20_000,
+        handoff: Handoff::default(),
     }
 }
 

@@ -12,7 +12,7 @@ use super::Started;
 use crate::{
     config::Configuration,
     fs::{Disk, FileSystem},
-    grpc,
+    grpc, handoff,
     http::Observed,
     kubelet,
     metrics::Metrics,
@@ -69,6 +69,15 @@ pub(super) async fn start(
     };
     let (handle, mut tasks) = node::start(setup, stop.clone())?;
     tasks.push(asking);
+    tasks.push(handoff::start(
+        handle.clone(),
+        runtime.clone(),
+        handoff::Settings {
+            standby_after_start: configuration.handoff.standby_after_start,
+            standby_after: configuration.handoff.standby_after,
+        },
+        stop.clone(),
+    ));
     let info = grpc::NodeInfo {
         node: configuration.node_name.clone(),
         version: env!("CARGO_PKG_VERSION"),

@@ -41,6 +41,8 @@ pub(super) enum Outcome<'a> {
     Replayed(&'a Bundle),
     /// What may be secret was shown.
     Shown(&'a Bundle),
+    /// A handoff was started or aborted: this one.
+    Handoff(&'a str),
     Refused(&'a Status),
 }
 
@@ -51,7 +53,12 @@ pub(super) fn record(caller: &Caller, method: &'static str, bundle: &str, outcom
         Outcome::Unchanged(of) => ("unchanged", *of, None),
         Outcome::Replayed(of) => ("replayed", Some(*of), None),
         Outcome::Shown(of) => ("shown", Some(*of), None),
+        Outcome::Handoff(_) => ("changed", None, None),
         Outcome::Refused(status) => ("refused", None, Some(*status)),
+    };
+    let handoff = match outcome {
+        Outcome::Handoff(id) => Some(*id),
+        _ => None,
     };
     info!(
         target: "audit",
@@ -63,6 +70,7 @@ pub(super) fn record(caller: &Caller, method: &'static str, bundle: &str, outcom
         bundle = bundle.chars().take(63).collect::<String>(),
         revision = of.map(|bundle| bundle.revision),
         digest = of.map(|bundle| bundle.digest.as_str()),
+        handoff,
         result,
         code = status.map_or("OK", |status| code_name(status.code())),
         reason = status.map(reason_of),

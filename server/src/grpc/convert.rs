@@ -5,9 +5,11 @@ use seedpod_manifest::{BundleName, ObjectKind, PodKey};
 use seedpod_proto::v1;
 
 use crate::{
+    handoff::{Record, Stage, SteeringUsed},
     node::{
-        Bundle, BundleObject, BundlePod, Change, ChangeKind, Injected, ObjectChange, Problem,
-        StoredWarning,
+        BootTime, Bundle, BundleObject, BundlePod, Change, ChangeKind, Injected, ObjectChange,
+        Problem, StoredWarning,
+        clock::BootClock,
         status::{BundleState, BundleSummary, ContainerStatus, PodState, PodStatus, Termination},
     },
     runtime_cri::ContainerState,
@@ -143,6 +145,91 @@ pub(super) fn problem(problem: &Problem) -> v1::Problem {
     }
 }
 
+/// The handoff, and what it waits for now.
+pub(super) fn handoff(record: &Record, message: &str, clock: &BootClock) -> v1::Handoff {
+    let ends = record
+        .steps
+        .iter()
+        .skip(1)
+        .map(|step| Some(step.start_time));
+    let steps = record.steps.iter().zip(ends.chain([None]));
+    let steps = steps.map(|(step, end)| v1::HandoffStep {
+        state: handoff_state(step.stage).into(),
+        start_time: Some(timestamp(step.start_time)),
+        end_time: end.map(timestamp),
+        message: step.message.clone(),
+    });
+    let last = record.steps.last().map(|step| step.start_time);
+    let withheld = record.withheld.iter().map(|key| v1::PodReference {
+        bundle: record.spec.bundle.to_string(),
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+    });
+    v1::Handoff {
+        id: record.id.clone(),
+        bundle: record.spec.bundle.to_string(),
+        state: handoff_state(record.stage).into(),
+        message: message.to_owned(),
+        start_time: Some(timestamp(record.start_time)),
+        state_time: last.map(timestamp),
+        deadline: record
+            .deadline
+            .as_ref()
+            .and_then(|at| on_wall_clock(at, clock)),
+        failure: record.failure.as_ref().map(|failure| v1::HandoffFailure {
+            state: handoff_state(failure.stage).into(),
+            reason: failure.reason.clone(),
+            message: failure.message.clone(),
+        }),
+        steps: steps.collect(),
+        withheld: withheld.collect(),
+        steering: record.steering.as_ref().map(steering),
+        generation: record.generation,
+    }
+}
+
+/// When a moment of this boot is by the wall clock, in whole seconds: it is asked for again and again and should not
+/// waver.
+fn on_wall_clock(at: &BootTime, clock: &BootClock) -> Option<prost_types::Timestamp> {
+    let (now, wall) = (clock.now(), Timestamp::now());
+    if at.boot_id != now.boot_id {
+        return None;
+    }
+    let left = jiff::SignedDuration::try_from(at.since_boot).ok()?
+        - jiff::SignedDuration::try_from(now.since_boot).ok()?;
+    let at = wall.checked_add(left).ok()?;
+    let at = at.round(jiff::Unit::Second).ok()?;
+    Some(timestamp(at))
+}
+
+fn handoff_state(stage: Stage) -> v1::HandoffState {
+    match stage {
+        Stage::Applying => v1::HandoffState::Applying,
+        Stage::WaitingForReady => v1::HandoffState::WaitingForReady,
+        Stage::WaitingForKubelet => v1::HandoffState::WaitingForKubelet,
+        Stage::Draining => v1::HandoffState::Draining,
+        Stage::HandingOver => v1::HandoffState::HandingOver,
+        Stage::Verifying => v1::HandoffState::Verifying,
+        Stage::Committed => v1::HandoffState::Committed,
+        Stage::Reverting => v1::HandoffState::Reverting,
+        Stage::Reverted => v1::HandoffState::Reverted,
+        Stage::StandingIn => v1::HandoffState::StandingIn,
+        Stage::StandingDown => v1::HandoffState::StandingDown,
+    }
+}
+
+fn steering(used: &SteeringUsed) -> v1::Steering {
+    let (mode, message) = match used {
+        SteeringUsed::ByLoopback => (v1::steering::Mode::ByLoopback, String::new()),
+        SteeringUsed::ByMark => (v1::steering::Mode::ByMark, String::new()),
+        SteeringUsed::None { why } => (v1::steering::Mode::None, why.clone()),
+    };
+    v1::Steering {
+        mode: mode.into(),
+        message,
+    }
+}
+
 pub(super) fn pod(status: &PodStatus) -> v1::Pod {
     v1::Pod {
         bundle: status.bundle.to_string(),
@@ -174,6 +261,7 @@ fn pod_state(state: PodState) -> v1::PodState {
         PodState::Refused => v1::PodState::Refused,
         PodState::Replacing => v1::PodState::Replacing,
         PodState::Removing => v1::PodState::Removing,
+        PodState::Standby => v1::PodState::Standby,
         PodState::Unknown => v1::PodState::Unknown,
     }
 }
@@ -218,6 +306,7 @@ pub(super) fn bundle_status(summary: &BundleSummary) -> v1::BundleStatus {
         BundleState::Ready => v1::BundleState::Ready,
         BundleState::Progressing => v1::BundleState::Progressing,
         BundleState::Failed => v1::BundleState::Failed,
+        BundleState::Standby => v1::BundleState::Standby,
         BundleState::Unknown => v1::BundleState::Unknown,
     };
     v1::BundleStatus {

@@ -2,6 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
+use jiff::Timestamp;
 use seedpod_proto::v1::{
     CheckNodeRequest, CheckNodeResponse, ConfigureKubeletRequest, ConfigureKubeletResponse,
     ContainerRuntime, GetNodeRequest, Kubelet, Limits, Node, Objects, Problem, ResetNodeRequest,
@@ -11,10 +12,16 @@ use tokio::{net::UnixStream, time::timeout};
 use tonic::{Request, Response, Status};
 
 use super::{Api, convert, reason::Reason};
-use crate::kubelet::Sync;
+use crate::{
+    handoff::{Record, Stage},
+    kubelet::Sync,
+};
 
 /// How long the kubelet may take to accept a connection. It does so at once or not at all.
 const KUBELET: Duration = Duration::from_millis(500);
+
+/// The way back of a handoff takes less.
+const REVERTING: Duration = Duration::from_secs(60);
 
 /// The kubelet's pod resources socket below its root directory: on by default in every version since 1.28.
 const POD_RESOURCES: &str = "pod-resources/kubelet.sock";
@@ -54,6 +61,12 @@ impl NodeService for Api {
             Vec::new()
         });
         let state = self.handle.state();
+        problems.extend(
+            state
+                .handoff
+                .as_ref()
+                .and_then(|it| self.handoff_problem(it)),
+        );
         Ok(Response::new(Node {
             name: info.node.to_string(),
             seedpod_version: info.version.to_owned(),
@@ -110,6 +123,38 @@ impl NodeService for Api {
 }
 
 impl Api {
+    /// What is wrong with the handoff, now.
+    fn handoff_problem(&self, record: &Record) -> Option<Problem> {
+        let since = record.steps.last().map(|step| step.start_time);
+        let lasts = since.and_then(|since| Timestamp::now().duration_since(since).try_into().ok());
+        let waits_for = match self.handle.handoff_message().borrow().as_str() {
+            "" => String::new(),
+            message => format!(": {message}"),
+        };
+        let bundle = &record.spec.bundle;
+        let (reason, message) = match record.stage {
+            Stage::Reverting if lasts.is_none_or(|lasts: Duration| lasts >= REVERTING) => (
+                Reason::HandoffReverting,
+                format!(
+                    "the handoff of bundle {bundle} takes its way back and is not at its end{waits_for}; \
+                     it is tried again for ever, and GetHandoff has the details"
+                ),
+            ),
+            Stage::StandingIn | Stage::StandingDown => (
+                Reason::StandingIn,
+                format!(
+                    "no API server answered on this node, and the standby control plane of bundle \
+                     {bundle} runs{waits_for}; it stands down when the cluster's own one serves here"
+                ),
+            ),
+            _ => return None,
+        };
+        Some(Problem {
+            reason: reason.as_str().to_owned(),
+            message,
+        })
+    }
+
     /// The runtime, and what is wrong with it.
     async fn container_runtime(&self) -> (ContainerRuntime, Option<Problem>) {
         use container_runtime::State;

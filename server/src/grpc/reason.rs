@@ -44,6 +44,8 @@ reasons! {
     NoManifests = "NO_MANIFESTS" => InvalidArgument,
     InvalidTrial = "INVALID_TRIAL" => InvalidArgument,
     InvalidRevision = "INVALID_REVISION" => InvalidArgument,
+    InvalidKubeconfig = "INVALID_KUBECONFIG" => InvalidArgument,
+    InvalidHandoff = "INVALID_HANDOFF" => InvalidArgument,
     /// Larger than the daemon reads at all.
     RequestTooLarge = "REQUEST_TOO_LARGE" => OutOfRange,
     BundleNotFound = "BUNDLE_NOT_FOUND" => NotFound,
@@ -51,6 +53,16 @@ reasons! {
     NoEarlierRevision = "NO_EARLIER_REVISION" => FailedPrecondition,
     RevisionIsRemoval = "REVISION_IS_REMOVAL" => FailedPrecondition,
     NotOnTrial = "NOT_ON_TRIAL" => FailedPrecondition,
+    HandoffNotFound = "HANDOFF_NOT_FOUND" => NotFound,
+    /// A second one is to be started.
+    HandoffExists = "HANDOFF_EXISTS" => AlreadyExists,
+    /// The bundle can't be changed meanwhile.
+    HandoffUnderWay = "HANDOFF_UNDER_WAY" => FailedPrecondition,
+    HandedOver = "HANDED_OVER" => FailedPrecondition,
+    BundleOnTrial = "BUNDLE_ON_TRIAL" => FailedPrecondition,
+    BundleNotReady = "BUNDLE_NOT_READY" => FailedPrecondition,
+    /// Its pods are not projected.
+    BundleIsStandby = "BUNDLE_IS_STANDBY" => FailedPrecondition,
     ImageMissing = "IMAGE_MISSING" => FailedPrecondition,
     ImagePullFailed = "IMAGE_PULL_FAILED" => FailedPrecondition,
     /// The call needs to know what runs, and there is no runtime to ask.
@@ -80,7 +92,6 @@ reasons! {
     EventsUnavailable = "EVENTS_UNAVAILABLE" => Unavailable,
     /// Some events are on a part of the disk that cannot be read.
     EventsUnreadable = "EVENTS_UNREADABLE" => DataLoss,
-    InvalidKubeconfig = "INVALID_KUBECONFIG" => InvalidArgument,
     InvalidTimeout = "INVALID_TIMEOUT" => InvalidArgument,
     /// The API server finds fault with an object.
     ObjectRefused = "OBJECT_REFUSED" => InvalidArgument,
@@ -103,6 +114,10 @@ reasons! {
     RuntimeUnreachable = "CONTAINER_RUNTIME_UNREACHABLE" => Unavailable,
     /// A problem of the node, never an error of a call.
     KubeletNotSeen = "KUBELET_NOT_SEEN" => Unavailable,
+    /// A problem of the node, never an error of a call.
+    HandoffReverting = "HANDOFF_REVERTING" => Unavailable,
+    /// A problem of the node, never an error of a call.
+    StandingIn = "STANDING_IN" => Unavailable,
 }
 
 /// The name of a code in gRPC's own spelling.
@@ -151,7 +166,10 @@ mod tests {
                 .iter()
                 .filter(|(name, _)| name == reason.as_str())
                 .collect();
-            let is_problem = matches!(reason, Reason::KubeletNotSeen);
+            let is_problem = matches!(
+                reason,
+                Reason::KubeletNotSeen | Reason::HandoffReverting | Reason::StandingIn
+            );
             let code = code_name(reason.code());
             assert!(
                 rows.iter()

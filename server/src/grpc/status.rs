@@ -1,7 +1,8 @@
 //! Errors as gRPC statuses: the right code, exactly one ErrorInfo, and where it stands in the request.
 //!
-//! `refused` has those of the node's own refusals.
+//! `refused` has those of the node's own refusals, `handoff` those that have to do with its handoff.
 
+mod handoff;
 mod refused;
 
 use std::{collections::HashMap, fmt, time::Duration};
@@ -11,7 +12,10 @@ use seedpod_proto::ERROR_DOMAIN;
 use tonic::Status;
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-pub(super) use self::refused::{confirm, history, inject, remove, rollback};
+pub(super) use self::{
+    handoff::{abort_handoff, no_handoff, start_handoff},
+    refused::{confirm, history, inject, remove, rollback},
+};
 use super::reason::Reason;
 use crate::{error::chain, events::WatchError, runtime_cri::RuntimeError};
 

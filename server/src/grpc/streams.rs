@@ -26,8 +26,9 @@ use crate::{
 };
 
 /// The methods of ours that stream.
-const STREAMING: &[&str] = &[
+const STREAMING: [&str; 5] = [
     "/seedpod.v1.HandoffService/ApplyObjects",
+    "/seedpod.v1.HandoffService/WatchHandoff",
     "/seedpod.v1.PodInjectionService/GetPodLogs",
     "/seedpod.v1.PodInjectionService/WatchEvents",
     "/seedpod.v1.PodInjectionService/WatchPods",

@@ -2,6 +2,7 @@
 
 mod apply;
 mod events;
+mod handoff;
 mod objects;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};

@@ -1,9 +1,12 @@
 //! A set of objects to apply, in the order in which it is done.
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use seedpod_manifest::{ClusterObject, Violation, read_cluster_objects};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::handoff::ObjectReference;
 
@@ -82,6 +85,22 @@ impl Objects {
 
     pub(crate) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// The group that the processes of the workload's pods have which has these labels on its pods, if it says so.
+    pub(crate) fn group_of(&self, selector: &BTreeMap<String, String>) -> Option<u32> {
+        self.0.iter().find_map(|object| {
+            let template = object.document.value.get("spec")?.get("template")?;
+            let labels = template.get("metadata")?.get("labels")?;
+            let has = |(key, value): (&String, &String)| labels.get(key) == Some(&json!(value));
+            selector.iter().all(has).then_some(())?;
+            let spec = template.get("spec")?;
+            let of_container = spec.get("containers").and_then(|it| it.get(0));
+            let mut places = [of_container, Some(spec)].into_iter().flatten();
+            let group =
+                places.find_map(|it| it.get("securityContext")?.get("runAsGroup")?.as_u64());
+            u32::try_from(group?).ok()
+        })
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Object> {

@@ -1,7 +1,9 @@
 //! The actor: the only one who changes the state. Runs on a thread of its own, since it waits for the disk.
 //!
-//! `trials` is what it does about revisions that are on trial, `words` what it says in events.
+//! `trials` is what it does about revisions that are on trial, `handoff` about the node's handoff, `words` what it says in
+//! events.
 
+mod handoff;
 mod trials;
 mod words;
 
@@ -17,14 +19,18 @@ use tokio_util::sync::CancellationToken;
 
 use self::words::{in_words, summary};
 use super::{
-    Bundle, Change, ChangeError, ChangeKind, ConfirmError, Inject, InjectError, Injected,
-    ObjectChange, Problem, Removal, RemoveError, RequestId, Rollback, RollbackError, State,
+    AbortHandoffError, AdvanceError, Bundle, Change, ChangeError, ChangeKind, ConfirmError, Inject,
+    InjectError, Injected, ObjectChange, Problem, Removal, RemoveError, RequestId, Rollback,
+    RollbackError, StartHandoffError, State,
     clock::BootClock,
+    handoff::check_change,
     plan::{self, Place, Plan, Surroundings},
 };
 use crate::{
     events::{EventKind, EventSink, NewEvent},
     fs,
+    handoff::{Material, Record, Spec},
+    metrics::Metrics,
     projection::Directory,
     store::{Came, CommitError, Draft, Origin, Reader, Store, bundle_digest},
 };
@@ -72,6 +78,30 @@ pub(super) enum Command {
         client: Arc<str>,
         answer: oneshot::Sender<Result<Arc<Bundle>, RemoveError>>,
     },
+    StartHandoff {
+        spec: Box<Spec>,
+        material: Material,
+        request: Option<RequestId>,
+        client: Arc<str>,
+        answer: oneshot::Sender<Result<Arc<Record>, StartHandoffError>>,
+    },
+    /// Which handoff this request began before.
+    ReplayHandoff(
+        RequestId,
+        oneshot::Sender<Result<Option<Arc<Record>>, StartHandoffError>>,
+    ),
+    AbortHandoff {
+        /// Only this one.
+        id: Option<String>,
+        client: Arc<str>,
+        answer: oneshot::Sender<Result<Arc<Record>, AbortHandoffError>>,
+    },
+    /// The next record, unless somebody else was first.
+    AdvanceHandoff(
+        Box<Record>,
+        oneshot::Sender<Result<Arc<Record>, AdvanceError>>,
+    ),
+    ForgetHandoff(oneshot::Sender<Result<(), ChangeError>>),
     Ping(oneshot::Sender<()>),
 }
 
@@ -85,6 +115,7 @@ pub(super) struct Actor {
     pub(super) events: EventSink,
     pub(super) publish_state: watch::Sender<Arc<State>>,
     pub(super) publish_problems: watch::Sender<Vec<Problem>>,
+    pub(super) metrics: Metrics,
 }
 
 impl Actor {
@@ -94,6 +125,7 @@ impl Actor {
         mut commands: mpsc::Receiver<Command>,
         shutdown: &CancellationToken,
     ) {
+        self.measure(&self.publish_state.borrow());
         loop {
             let look_at_trials = self.end_trials();
             let failing = !self.publish_problems.borrow().is_empty();
@@ -150,6 +182,26 @@ impl Actor {
             } => {
                 drop(answer.send(self.remove(&removal, &client)));
             }
+            Command::StartHandoff {
+                spec,
+                material,
+                request,
+                client,
+                answer,
+            } => {
+                let started = self.start_handoff(*spec, &material, request.as_ref(), &client);
+                drop(answer.send(started));
+            }
+            Command::ReplayHandoff(request, answer) => {
+                drop(answer.send(self.replay_handoff(&request)));
+            }
+            Command::AbortHandoff { id, client, answer } => {
+                drop(answer.send(self.abort_handoff(id.as_deref(), &client)));
+            }
+            Command::AdvanceHandoff(next, answer) => {
+                drop(answer.send(self.advance_handoff(*next)));
+            }
+            Command::ForgetHandoff(answer) => drop(answer.send(self.forget_handoff())),
             Command::Ping(answer) => drop(answer.send(())),
         }
     }
@@ -248,6 +300,11 @@ impl Actor {
 
     /// The answer that the same request got before.
     fn replay(&self, request: &RequestId) -> Result<Option<Injected>, InjectError> {
+        if self.store.remembered_handoff(&request.id).is_some() {
+            return Err(InjectError::RequestIdReused {
+                id: request.id.clone(),
+            });
+        }
         let remembered = self
             .store
             .remembered(&request.id)
@@ -291,6 +348,7 @@ impl Actor {
                 actual: old.revision,
             });
         }
+        check_change(&state, name)?;
         let bundle = removed_bundle(name, state.next_revision(name), Some(old.create_time));
         let changes = old.pods.iter().map(|pod| Change {
             pod: pod.key.clone(),
@@ -321,6 +379,15 @@ impl Actor {
         };
         let committed = self.store.commit(draft);
         let removal = self.note(committed)?;
+        if state
+            .handoff
+            .as_ref()
+            .is_some_and(|it| it.spec.bundle == *name)
+        {
+            // There is nothing to stand in any more. When it fails, the next start does it.
+            let forgotten = self.store.forget_handoff();
+            drop(self.note(forgotten));
+        }
         self.publish();
         self.record(EventKind::Removed, &removal, message, client);
         Ok(old)
@@ -328,8 +395,14 @@ impl Actor {
 
     /// Published only after the durable commit.
     fn publish(&self) {
-        self.publish_state
-            .send_replace(Arc::new(self.store.state()));
+        let state = Arc::new(self.store.state());
+        self.measure(&state);
+        self.publish_state.send_replace(state);
+    }
+
+    fn measure(&self, state: &State) {
+        let stage = state.handoff.as_ref().map(|record| record.stage.as_str());
+        self.metrics.set_handoff(stage);
     }
 
     /// Takes note of whether the disk works.

@@ -17,6 +17,14 @@ pub(crate) struct BootTime {
 }
 
 impl BootTime {
+    /// So much later in the same boot.
+    pub(crate) fn after(&self, time: Duration) -> Self {
+        Self {
+            since_boot: self.since_boot.saturating_add(time),
+            ..self.clone()
+        }
+    }
+
     /// How much time has passed since an earlier moment. `None` when that was in another boot: how long the node was
     /// off, nobody knows.
     pub(crate) fn since(&self, earlier: &Self) -> Option<Duration> {

@@ -1,10 +1,10 @@
 //! Why a change is refused. Nothing has changed then.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use seedpod_manifest::{BundleName, ObjectKey, PodKey, Violation};
 
-use crate::store::OpenError;
+use crate::{handoff::Record, store::OpenError};
 
 /// Why an injection was refused.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,20 @@ pub(crate) enum InjectError {
     #[error("no container runtime is configured, and {needed_for} needs one")]
     NoRuntime { needed_for: &'static str },
     #[error(transparent)]
+    HandingOver(#[from] HandingOver),
+    /// It can't get ready: its pods are not projected.
+    #[error("bundle {name} is standby, and a trial of it would never get ready")]
+    TrialOfStandby { name: BundleName },
+    #[error(transparent)]
     Change(#[from] ChangeError),
+}
+
+/// A bundle stays as it is as long as its handoff is under way, or on its way back.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("bundle {name} is being handed over")]
+pub(crate) struct HandingOver {
+    pub(crate) name: BundleName,
+    pub(crate) record: Arc<Record>,
 }
 
 /// Why a removal was refused.
@@ -58,6 +71,8 @@ pub(crate) enum RemoveError {
     NotFound { name: BundleName },
     #[error("expected_revision is {expected}, but the active revision is {actual}")]
     StaleRevision { expected: u64, actual: u64 },
+    #[error(transparent)]
+    HandingOver(#[from] HandingOver),
     #[error(transparent)]
     Change(#[from] ChangeError),
 }
@@ -92,6 +107,73 @@ pub(crate) enum ConfirmError {
     NoTrial,
     #[error(transparent)]
     Change(#[from] ChangeError),
+}
+
+/// Why a handoff was not started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartHandoffError {
+    #[error("there is no bundle {name}")]
+    NotFound { name: BundleName },
+    #[error("revision {revision} of bundle {name} is on trial")]
+    OnTrial { name: BundleName, revision: u64 },
+    /// `pod`: one that is not ready; `None` when the revision never was.
+    #[error("revision {revision} of bundle {name} is not ready")]
+    NotReady {
+        name: BundleName,
+        revision: u64,
+        pod: Option<PodKey>,
+    },
+    /// This component's injected pod is not in the bundle.
+    #[error("pod {pod} is not in bundle {name}")]
+    NoPod {
+        component: usize,
+        pod: PodKey,
+        name: BundleName,
+    },
+    #[error("a handoff is under way")]
+    UnderWay(Arc<Record>),
+    #[error("the node is handed over already")]
+    HandedOver(Arc<Record>),
+    #[error("request_id {id:?} was used for another request")]
+    RequestIdReused { id: String },
+    #[error("no container runtime is configured, and a handoff needs one")]
+    NoRuntime,
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+}
+
+/// Why a handoff was not aborted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AbortHandoffError {
+    /// `id`: what was asked for, if it was one in particular.
+    #[error("there is no such handoff")]
+    NotFound { id: Option<String> },
+    #[error("the node is handed over already")]
+    HandedOver(Arc<Record>),
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+}
+
+/// Why a handoff's next record was not committed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AdvanceError {
+    /// There is none, or another one.
+    #[error("there is no such handoff any more")]
+    Gone,
+    /// Another one came first: this one.
+    #[error("generation {} is committed already", .0.generation)]
+    Stale(Arc<Record>),
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+}
+
+/// Why a handoff's material can not be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MaterialError {
+    #[error("there is no handoff that has any")]
+    None,
+    #[error(transparent)]
+    Read(#[from] OpenError),
 }
 
 /// Why old revisions could not be read.

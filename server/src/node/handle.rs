@@ -38,6 +38,8 @@ pub(crate) struct NodeHandle {
     pub(super) kept: Reader,
     pub(super) clock: BootClock,
     pub(super) has_runtime: bool,
+    /// What the handoff waits for now, for people.
+    pub(super) handoff_message: Arc<watch::Sender<String>>,
     /// For whom changes are made. Empty: for nobody in particular.
     pub(super) client: Arc<str>,
 }
@@ -146,6 +148,11 @@ impl NodeHandle {
         }
     }
 
+    /// The clock of trials and handoffs.
+    pub(crate) fn clock(&self) -> &BootClock {
+        &self.clock
+    }
+
     /// Now, on the clock of trials.
     pub(crate) fn now(&self) -> BootTime {
         self.clock.now()
@@ -166,7 +173,7 @@ impl NodeHandle {
     }
 
     /// Has the actor carry out a command, and waits for its answer.
-    async fn ask<T, E: From<ChangeError>>(
+    pub(super) async fn ask<T, E: From<ChangeError>>(
         &self,
         command: impl FnOnce(oneshot::Sender<Result<T, E>>) -> Command,
     ) -> Result<T, E> {

@@ -15,7 +15,9 @@ use seedpod_manifest::{
 use self::content::{Content, assemble};
 use super::{
     Bundle, Change, ChangeError, ChangeKind, HistoryError, Inject, InjectError, Injected,
-    ObjectChange, Rollback, RollbackError, State, StoredWarning, Terms, Trial, clock::BootTime,
+    ObjectChange, Rollback, RollbackError, State, StoredWarning, Terms, Trial,
+    clock::BootTime,
+    handoff::{check_change, is_standby},
 };
 use crate::{
     projection::Directory,
@@ -71,6 +73,10 @@ pub(super) fn plan(around: &Surroundings<'_>, inject: Inject) -> Result<Plan, In
         trial,
     } = inject;
     check_revision(around.state, &name, expected_revision)?;
+    check_change(around.state, &name)?;
+    if trial.is_some() && is_standby(around.state, &name) {
+        return Err(InjectError::TrialOfStandby { name });
+    }
     if trial.is_some() && !around.has_runtime {
         let needed_for = "a trial, which looks whether the pods are ready,";
         return Err(InjectError::NoRuntime { needed_for });
@@ -101,6 +107,7 @@ pub(super) fn rollback(
         .newest_revision(name)
         .ok_or_else(|| HistoryError::NoBundle { name: name.clone() })?;
     check_revision(around.state, name, rollback.expected_revision)?;
+    check_change(around.state, name).map_err(InjectError::from)?;
     let revision = match rollback.to_revision {
         0 => before(kept, name, newest)?,
         revision => revision,

@@ -163,7 +163,7 @@ pub(crate) fn start<R: Runtime>(
         Arc::clone(&id),
         runtime.clone(),
         events.clone(),
-        metrics,
+        metrics.clone(),
         shutdown.clone(),
     );
     let disown = {
@@ -217,6 +217,7 @@ pub(crate) fn start<R: Runtime>(
         events: events.clone(),
         publish_state,
         publish_problems,
+        metrics,
     };
     let on_trial = trial::start(
         state.clone(),
@@ -251,6 +252,7 @@ pub(crate) fn start<R: Runtime>(
             kept,
             clock,
             has_runtime,
+            handoff_message: Arc::new(watch::channel(String::new()).0),
             client: Arc::default(),
         },
         vec![

@@ -63,6 +63,7 @@ pub(crate) enum PodState {
     Refused,
     Replacing,
     Removing,
+    Standby,
     Unknown,
 }
 
@@ -80,6 +81,7 @@ impl PodState {
             Self::Refused => "REFUSED",
             Self::Replacing => "REPLACING",
             Self::Removing => "REMOVING",
+            Self::Standby => "STANDBY",
             Self::Unknown => "UNKNOWN",
         }
     }

@@ -52,6 +52,7 @@ impl Played {
             bundle: None,
             revision: None,
             digest: None,
+            returned: 0,
             containers: vec![Container {
                 id: "c".into(),
                 name: "main".into(),
@@ -106,6 +107,7 @@ fn not_played(operation: &'static str) -> RuntimeError {
     }
 }
 
+mod handoff;
 mod objects;
 mod trials;
 mod volumes;
@@ -750,6 +752,7 @@ async fn a_sandbox_of_a_copied_file_is_not_taken_as_ours() {
         bundle: Some(bundle.name.to_string()),
         revision: Some(ours.revision),
         digest: Some(ours.digest.clone()),
+        returned: 0,
         ..Played::sandbox("a", uid)
     };
     let mut sandboxes = [sandbox(&ours.uid), sandbox("made-up")];

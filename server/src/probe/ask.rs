@@ -58,6 +58,23 @@ pub(super) async fn run<R: Runtime>(job: Job<'_>, runtime: Option<&R>) -> Outcom
     }
 }
 
+/// Whether a server on this machine answers HTTPS on a port as one that serves. Whose certificate it has is not looked
+/// at, as in any probe. One that does not talk to strangers counts.
+pub(crate) async fn https_answers(port: u16, path: &str, limit: Duration) -> Result<(), String> {
+    let get = HttpAsk {
+        https: true,
+        host: None,
+        port,
+        path: path.to_owned(),
+        headers: Vec::new(),
+    };
+    match http::get(&get, "127.0.0.1", limit).await {
+        Told::Passed => Ok(()),
+        Told::Failed(what) if matches!(&*what, "answered 401" | "answered 403") => Ok(()),
+        Told::Failed(what) | Told::NotRun(what) => Err(format!("{path} {what}")),
+    }
+}
+
 async fn once<R: Runtime>(job: &Job<'_>, runtime: Option<&R>) -> Told {
     let limit = job.probe.pace.timeout;
     match (&job.probe.ask, job.host()) {

@@ -74,6 +74,8 @@ pub(super) struct Board {
     wave_timeout: Duration,
     has_runtime: bool,
     entries: BTreeMap<String, Entry>,
+    /// The files of pods that are handed over: they go at once, in whatever order.
+    withheld: BTreeSet<String>,
     /// Of the bundles that are demanded.
     waves: BTreeMap<BundleName, Progress>,
     statuses: Arc<Vec<PodStatus>>,
@@ -104,6 +106,7 @@ impl Board {
             wave_timeout,
             has_runtime,
             entries: BTreeMap::new(),
+            withheld: BTreeSet::new(),
             waves: BTreeMap::new(),
             statuses: Arc::default(),
             kubelet: Kubelet::new(can_restart && has_runtime),
@@ -119,7 +122,12 @@ impl Board {
     pub(super) fn demand(&mut self, state: &State, now: Instant) {
         self.begun.get_or_insert(now);
         let mut wanted = BTreeSet::new();
+        self.withheld.clear();
         for (bundle, pod) in state.pods() {
+            if state.is_withheld(&bundle.name, &pod.key) {
+                self.withheld.insert(pod.file.clone());
+                continue;
+            }
             wanted.insert(pod.file.as_str());
             let entry = self.entries.entry(pod.file.clone()).or_default();
             let is = |demand: &Option<Demand>| demand.as_ref().is_some_and(|it| it.uid == pod.uid);

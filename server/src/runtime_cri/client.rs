@@ -2,8 +2,10 @@
 
 mod act;
 mod images;
+#[allow(dead_code, reason = "the handoff's machine asks")]
+mod processes;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::stream::BoxStream;
 use seedpod_proto::cri::{
@@ -163,6 +165,10 @@ impl Runtime for CriRuntime {
             },
             log_path: status.log_path,
         })
+    }
+
+    async fn processes_of(&self, uid: &str) -> Result<BTreeSet<u32>, RuntimeError> {
+        self.processes_of_pod(uid).await
     }
 
     async fn stop(&self, sandbox: &Sandbox, grace: Duration) -> Result<(), RuntimeError> {

@@ -19,6 +19,8 @@ const REVISION: &str = "seedpod.dev/revision";
 const DIGEST: &str = "seedpod.dev/digest";
 // Of a pod that was replaced under its old uid: the uid that its content would have had.
 const CONTENT_UID: &str = "seedpod.dev/uid";
+// Of a pod that was withheld and came back.
+const RETURNED: &str = "seedpod.dev/returned";
 
 /// Joins the two lists. What has not the kubelet's labels was not made by a kubelet, and is left out.
 pub(super) fn listing(pods: Vec<cri::PodSandbox>, containers: Vec<cri::Container>) -> Listing {
@@ -44,6 +46,11 @@ pub(super) fn listing(pods: Vec<cri::PodSandbox>, containers: Vec<cri::Container
                     .get(REVISION)
                     .and_then(|text| text.parse().ok()),
                 digest: pod.annotations.remove(DIGEST),
+                returned: pod
+                    .annotations
+                    .get(RETURNED)
+                    .and_then(|text| text.parse().ok())
+                    .unwrap_or(0),
                 containers,
                 ips: Vec::new(),
                 id: pod.id,

@@ -33,7 +33,7 @@ pub(crate) enum CommitError {
 }
 
 impl CommitError {
-    fn earlier() -> Self {
+    pub(super) fn earlier() -> Self {
         Self::Uncertain(io::Error::other("an earlier commit is uncertain"))
     }
 }

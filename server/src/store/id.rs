@@ -13,11 +13,7 @@ pub(crate) struct StoreId(String);
 
 impl StoreId {
     pub(super) fn random() -> std::io::Result<Self> {
-        let mut bytes = [0_u8; 16];
-        fill_randomly(&mut bytes)?;
-        Ok(Self(
-            bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
-        ))
+        random_id().map(Self)
     }
 
     /// The uid of a pod's content: the same for the same input, and never made for another one.
@@ -28,7 +24,24 @@ impl StoreId {
         pod: &PodKey,
         digest: &str,
     ) -> String {
-        let text = format!("{} {bundle} {revision} {pod} {digest}", self.0);
+        self.returned_uid(bundle, revision, pod, digest, 0)
+    }
+
+    /// The same for a content that was withheld and has come back since, `returned` being the number of that: for the
+    /// kubelet it is another pod. 0: it has not.
+    pub(crate) fn returned_uid(
+        &self,
+        bundle: &str,
+        revision: u64,
+        pod: &PodKey,
+        digest: &str,
+        returned: u64,
+    ) -> String {
+        let mut text = format!("{} {bundle} {revision} {pod} {digest}", self.0);
+        if returned > 0 {
+            // There is no space in a digest.
+            text.push_str(&format!(" {returned}"));
+        }
         let digest = Digest::of(text.as_bytes());
         let mut b = [0_u8; 16];
         b.copy_from_slice(&digest.as_bytes()[..16]);
@@ -88,6 +101,8 @@ pub(crate) fn owned_by(id: &StoreId, file: &[u8]) -> Option<Owned> {
         digest: String,
         #[serde(rename = "seedpod.dev/uid")]
         uid: Option<String>,
+        #[serde(rename = "seedpod.dev/returned")]
+        returned: Option<String>,
     }
     let File { metadata } = serde_json::from_slice(file).ok()?;
     let Annotations {
@@ -95,13 +110,15 @@ pub(crate) fn owned_by(id: &StoreId, file: &[u8]) -> Option<Owned> {
         revision,
         digest,
         uid: content_uid,
+        returned,
     } = metadata.annotations;
     let key = PodKey {
         namespace: metadata.namespace,
         name: metadata.name,
     };
     let revision = revision.parse().ok()?;
-    let uid = id.pod_uid(&bundle, revision, &key, &digest);
+    let returned = returned.map_or(Ok(0), |count| count.parse()).ok()?;
+    let uid = id.returned_uid(&bundle, revision, &key, &digest, returned);
     let kubelet_uid = metadata.uid;
     (uid == *content_uid.as_ref().unwrap_or(&kubelet_uid)).then_some(())?;
     Some(Owned {
@@ -111,6 +128,13 @@ pub(crate) fn owned_by(id: &StoreId, file: &[u8]) -> Option<Owned> {
         kubelet_uid,
         revision,
     })
+}
+
+/// An id that nobody else makes: 32 hexadecimal digits.
+pub(crate) fn random_id() -> std::io::Result<String> {
+    let mut bytes = [0_u8; 16];
+    fill_randomly(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Fills it with random bytes of the kernel, which are good enough for keys.

@@ -59,10 +59,10 @@ struct Head {
 }
 
 /// What was read.
-struct Opened {
-    content: Zeroizing<Vec<u8>>,
+pub(super) struct Opened {
+    pub(super) content: Zeroizing<Vec<u8>>,
     /// The name of the key that it is encrypted with.
-    key: Option<String>,
+    pub(super) key: Option<String>,
 }
 
 impl Contents {
@@ -180,8 +180,8 @@ fn context(kind: &str, format: u32, name: &str) -> String {
     format!("{kind} {format} {name}")
 }
 
-/// A file of this folder. `None` when it cannot be encrypted.
-fn encode(
+/// A file of this folder, or of another one that holds what is secret. `None` when it cannot be encrypted.
+pub(super) fn encode(
     kind: &str,
     name: &str,
     keys: &EncryptionKeys,
@@ -198,8 +198,8 @@ fn encode(
     Some(file)
 }
 
-/// Reads a file of this folder: its content, as far as the file itself tells that it is whole.
-fn read(
+/// Reads such a file: its content, as far as the file itself tells that it is whole.
+pub(super) fn read(
     fs: &dyn FileSystem,
     dir: &Path,
     kind: &'static str,

@@ -13,7 +13,7 @@ use seedpod_manifest::{BundleName, KeyedDigest};
 
 pub(crate) use self::error::OpenError;
 use super::{
-    EncryptionKeys, HISTORY, History, Kept, Lock, Store, StoreId,
+    CommitError, EncryptionKeys, HISTORY, Handoff, History, Kept, Lock, Store, StoreId,
     objects::{Contents, Need},
     prune::Garbage,
     record::{self, FORMAT, FormatError, RequestRecord, RevisionRecord, Sidecar, StoreFile},
@@ -55,7 +55,7 @@ impl Store {
         lock: Option<Lock>,
     ) -> Result<Self, OpenError> {
         let bundles_dir = dir.join("bundles");
-        let id = store_id(&*fs, dir, &bundles_dir)?;
+        let StoreFile { id, format } = store_file(&*fs, dir, &bundles_dir)?;
         let mut bundles = BTreeMap::new();
         let keys = keys.unwrap_or_default();
         let mut found = Found::default();
@@ -77,26 +77,58 @@ impl Store {
         for (name, revision) in &found.outdated {
             encrypt_anew(&*fs, &bundles_dir, name, *revision, contents.keys())?;
         }
-        Ok(Self {
+        let handoff = Handoff::open(&*fs, dir, &contents)?;
+        let mut store = Self {
             fs,
             bundles_dir,
             contents: Arc::new(contents),
             garbage: Garbage::default(),
+            handoff,
             id,
+            format,
             requests: found.requests,
             grown: bundles.keys().cloned().collect(),
             bundles,
             history: HISTORY,
             uncertain: false,
             _lock: lock,
-        })
+        };
+        store.settle_handoff()?;
+        Ok(store)
+    }
+
+    /// Has `store.json` tell of the newest format, so that no older seedpodd uses the folder: it would not see what only
+    /// that format has.
+    pub(super) fn raise_format(&mut self) -> Result<(), CommitError> {
+        if self.format == FORMAT {
+            return Ok(());
+        }
+        let dir = self.bundles_dir.parent().unwrap_or(Path::new("."));
+        let file = StoreFile {
+            format: FORMAT,
+            id: self.id.clone(),
+        };
+        write_store_file(&*self.fs, dir, &file).map_err(|source| CommitError::Write {
+            path: dir.join(STORE_FILE),
+            source,
+        })?;
+        self.format = FORMAT;
+        Ok(())
     }
 }
 
+const STORE_FILE: &str = "store.json";
+
+fn write_store_file(fs: &dyn FileSystem, dir: &Path, file: &StoreFile) -> io::Result<()> {
+    let text = serde_json::to_string(file)?;
+    fs::stage(fs, dir, STORE_FILE, format!("{text}\n").as_bytes(), 0o600)?;
+    fs::unveil(fs, dir, STORE_FILE)?;
+    fs.sync_dir(dir)
+}
+
 /// Reads `store.json`, or makes a new store.
-fn store_id(fs: &dyn FileSystem, dir: &Path, bundles: &Path) -> Result<StoreId, OpenError> {
-    const NAME: &str = "store.json";
-    let path = dir.join(NAME);
+fn store_file(fs: &dyn FileSystem, dir: &Path, bundles: &Path) -> Result<StoreFile, OpenError> {
+    let path = dir.join(STORE_FILE);
     let io_error = |source| OpenError::Io {
         path: path.clone(),
         source,
@@ -114,10 +146,12 @@ fn store_id(fs: &dyn FileSystem, dir: &Path, bundles: &Path) -> Result<StoreId, 
             }
             let remake = || {
                 fs.make_dir(bundles, 0o700)?;
+                // What a write of this file that was cut short has left.
+                fs::remove_staged(fs, dir)?;
                 fs.sync_dir(dir)
             };
             remake().map_err(io_error)?;
-            Ok(file.id)
+            Ok(file)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // A folder with bundles and without this file is a damaged store, not a new one.
@@ -128,15 +162,12 @@ fn store_id(fs: &dyn FileSystem, dir: &Path, bundles: &Path) -> Result<StoreId, 
                 format: FORMAT,
                 id: StoreId::random().map_err(io_error)?,
             };
-            let text = serde_json::to_string(&file).map_err(|e| io_error(e.into()))?;
             let make = || {
                 fs.make_dir(bundles, 0o700)?;
-                fs::stage(fs, dir, NAME, format!("{text}\n").as_bytes(), 0o600)?;
-                fs::unveil(fs, dir, NAME)?;
-                fs.sync_dir(dir)
+                write_store_file(fs, dir, &file)
             };
             make().map_err(io_error)?;
-            Ok(file.id)
+            Ok(file)
         }
         Err(error) => Err(io_error(error)),
     }

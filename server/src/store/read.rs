@@ -18,9 +18,9 @@ use crate::{
 /// Reads kept revisions. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Reader {
-    fs: Arc<dyn FileSystem>,
-    bundles_dir: PathBuf,
-    contents: Arc<Contents>,
+    pub(super) fs: Arc<dyn FileSystem>,
+    pub(super) bundles_dir: PathBuf,
+    pub(super) contents: Arc<Contents>,
 }
 
 /// A revision that is kept.

@@ -29,7 +29,7 @@ pub(super) use self::{
 };
 
 /// The version of the format that is written. Each older one that was ever released is still read.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 
 const REVISION_KIND: &str = "seedpod-revision";
 
@@ -245,7 +245,7 @@ pub(crate) enum FormatError {
     Newer { found: u32 },
     #[error("its content does not match its checksum: it was damaged or edited")]
     Checksum,
-    #[error("its content is not that of a revision")]
+    #[error("its content is not what its head says")]
     Body(#[source] serde_json::Error),
     #[error("it holds revision {revision} of bundle {bundle:?}, which is not what its name says")]
     Misplaced { bundle: String, revision: u64 },
@@ -257,7 +257,7 @@ pub(crate) enum FormatError {
     },
 }
 
-fn encode<T: Serialize>(kind: &str, body: &T) -> String {
+pub(super) fn encode<T: Serialize>(kind: &str, body: &T) -> String {
     // Maps with string keys, numbers and strings: this cannot fail.
     let body = serde_json::to_string(body).unwrap_or_default();
     let head = Head {
@@ -269,7 +269,10 @@ fn encode<T: Serialize>(kind: &str, body: &T) -> String {
     format!("{head}\n{body}\n")
 }
 
-fn decode<T: DeserializeOwned>(kind: &'static str, bytes: &[u8]) -> Result<T, FormatError> {
+pub(super) fn decode<T: DeserializeOwned>(
+    kind: &'static str,
+    bytes: &[u8],
+) -> Result<T, FormatError> {
     let split = bytes
         .iter()
         .position(|byte| *byte == b'\n')

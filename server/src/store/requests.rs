@@ -71,7 +71,7 @@ impl Store {
             }))
     }
 
-    fn fingerprint(&self, kept: &str) -> Fingerprint {
+    pub(super) fn fingerprint(&self, kept: &str) -> Fingerprint {
         Fingerprint {
             kept: kept.to_owned(),
             key: self.contents.digest_key().clone(),

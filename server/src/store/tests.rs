@@ -3,6 +3,7 @@
 mod contents;
 mod encryption;
 mod formats;
+mod handoff;
 mod objects;
 
 use std::{
@@ -417,7 +418,7 @@ fn a_stray_file_is_refused_with_its_name() {
 fn a_newer_format_is_refused_as_such() {
     let (_, opened) = damaged(|bytes| {
         String::from_utf8_lossy(bytes)
-            .replacen("\"format\":3", "\"format\":4", 1)
+            .replacen("\"format\":4", "\"format\":5", 1)
             .into_bytes()
     });
     let error = opened

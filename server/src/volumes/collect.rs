@@ -232,7 +232,11 @@ impl Collector {
         let projected = self.volumes.projected.borrow().clone()?;
         let state = Arc::clone(&self.state.borrow());
         let mut wanted: HashSet<String> = projected.into_iter().collect();
-        wanted.extend(state.pods().map(|(_, pod)| pod.uid.clone()));
+        // One that is handed over comes back under another uid.
+        let pods = state
+            .pods()
+            .filter(|(bundle, pod)| !state.is_withheld(&bundle.name, &pod.key));
+        wanted.extend(pods.map(|(_, pod)| pod.uid.clone()));
         Some(Facts {
             wanted,
             state,

@@ -84,12 +84,14 @@ pub(crate) enum Role {
     Server,
 }
 
-/// Show and change the contexts of the configuration file; make encryption keys
+/// Show and change the contexts of the configuration file; make other files to configure with
 #[derive(Debug, Args)]
 #[command(help_template = TEMPLATE, before_help = "\
 A context is a name for a node and the certificates for it. An encryption key is the daemon's: with
-it, it encrypts Secrets and ConfigMaps in its state directory.", after_help = "\
+it, it encrypts Secrets and ConfigMaps in its state directory. A cluster's configuration is what
+`seedpod render` and `seedpod up` begin with.", after_help = "\
 Examples:
+  seedpod config init > cluster.yaml
   seedpod config set-context node-1 --endpoint https://node-1.example:10290 \\
       --ca-file pki/ca.crt --cert-file pki/installer.crt --key-file pki/installer.key
   seedpod config use-context node-1
@@ -127,6 +129,8 @@ pub(crate) enum ConfigWhat {
         /// The context
         name: String,
     },
+    /// Print a cluster's configuration to start from, with comments
+    Init,
     /// Make the key file that seedpodd encrypts Secrets with, or change its keys
     EncryptionKey(EncryptionKeyArgs),
 }

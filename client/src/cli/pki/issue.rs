@@ -1,16 +1,13 @@
 //! Issuing a certificate.
 
-use std::{fmt::Write as _, fs, net::IpAddr, path::Path};
+use std::{fmt::Write as _, fs, path::Path};
 
 use anstream::eprintln;
 use anyhow::Context as _;
-use rcgen::{
-    DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _, SanType,
-};
-use time::OffsetDateTime;
-use x509_parser::{parse_x509_certificate, pem::parse_x509_pem};
+use seedpod_client::certificates::{Authority, AuthorityError, Request};
+use zeroize::Zeroizing;
 
-use super::{LONGEST_NAME, params, store};
+use super::{LONGEST_NAME, last_day, store};
 use crate::cli::{
     args::{PkiIssueArgs, Role},
     exit::Usage,
@@ -30,33 +27,19 @@ pub(super) fn run(args: PkiIssueArgs) -> anyhow::Result<()> {
     if role == Role::Server && san.is_empty() {
         san.push(name.clone());
     }
-    let names = san
-        .iter()
-        .map(|name| parse_san(name))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let (issuer, ca_until) = load_ca(&dir)?;
-
-    let mut params = params(&name, days);
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.use_authority_key_identifier_extension = true;
-    params.subject_alt_names = names;
-    params.extended_key_usages = match organization(role) {
-        Some(organization) => {
-            params
-                .distinguished_name
-                .push(DnType::OrganizationName, organization);
-            vec![ExtendedKeyUsagePurpose::ClientAuth]
-        }
-        None => vec![ExtendedKeyUsagePurpose::ServerAuth],
+    let request = match organization(role) {
+        Some(organization) => Request::client(&name, days).organization(organization),
+        None => Request::server(&name, days),
     };
-    if params.not_after > ca_until {
-        params.not_after = ca_until;
+    let request = request
+        .names(&san)
+        .map_err(|error| Usage(format!("--san {error}")))?;
+    let issued = load_ca(&dir)?.issue(&request)?;
+    if issued.shortened {
         eprintln!("The CA is not valid for {days} more days; the certificate ends with it.");
     }
-    let until = params.not_after.date();
-    let key = KeyPair::generate()?;
-    let certificate = params.signed_by(&key, &issuer)?;
-    store(&dir, &name, &certificate.pem(), &key.serialize_pem(), force)?;
+    let until = last_day(&issued)?;
+    store(&dir, &name, &issued, force)?;
 
     let what = match organization(role) {
         Some(organization) => {
@@ -100,23 +83,7 @@ fn check_name(name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn parse_san(given: &str) -> anyhow::Result<SanType> {
-    let refuse = || {
-        Usage(format!(
-            "--san {given:?} is neither a DNS name nor an IP address"
-        ))
-    };
-    if let Ok(address) = given.parse::<IpAddr>() {
-        return Ok(SanType::IpAddress(address));
-    }
-    // The rules of those who check the certificate, so that a name that could never match is refused here. A leading
-    // "*." is a wildcard.
-    let name = given.strip_prefix("*.").unwrap_or(given);
-    rustls::pki_types::DnsName::try_from(name).map_err(|_| refuse())?;
-    Ok(SanType::DnsName(given.try_into().map_err(|_| refuse())?))
-}
-
-fn load_ca(dir: &Path) -> anyhow::Result<(Issuer<'static, KeyPair>, OffsetDateTime)> {
+fn load_ca(dir: &Path) -> anyhow::Result<Authority> {
     let (certificate_file, key_file) = (dir.join("ca.crt"), dir.join("ca.key"));
     let read = |path: &Path| {
         fs::read_to_string(path).with_context(|| {
@@ -127,41 +94,26 @@ fn load_ca(dir: &Path) -> anyhow::Result<(Issuer<'static, KeyPair>, OffsetDateTi
             )
         })
     };
-    let (pem, key) = (read(&certificate_file)?, read(&key_file)?);
-    // The cause is left out: it could quote the key.
-    let key = KeyPair::from_pem(&key)
-        .map_err(|_| anyhow::anyhow!("{} holds no private key in PEM form", key_file.display()))?;
-
-    let not_one = || {
-        format!(
-            "{} is no certificate in PEM form",
-            certificate_file.display()
-        )
-    };
-    let (_, block) = parse_x509_pem(pem.as_bytes()).with_context(not_one)?;
-    let (_, certificate) = parse_x509_certificate(&block.contents).with_context(not_one)?;
-    if !certificate.is_ca() {
-        anyhow::bail!(
-            "{} is not the certificate of a CA",
-            certificate_file.display()
-        );
-    }
-    if certificate.public_key().raw != key.subject_public_key_info() {
-        anyhow::bail!(
-            "{} is not the key of {}",
-            key_file.display(),
-            certificate_file.display()
-        );
-    }
-    let until = certificate.validity().not_after.to_datetime();
-    if until <= OffsetDateTime::now_utc() {
-        anyhow::bail!(
-            "{} has expired; make a new CA with `seedpod pki init`",
-            certificate_file.display()
-        );
-    }
-    let issuer = Issuer::from_ca_cert_pem(&pem, key).with_context(not_one)?;
-    Ok((issuer, until))
+    let (certificate, key) = (read(&certificate_file)?, Zeroizing::new(read(&key_file)?));
+    let (certificate_file, key_file) = (certificate_file.display(), key_file.display());
+    Authority::read(&certificate, &key).map_err(|error| match error {
+        AuthorityError::NotAKey => {
+            anyhow::anyhow!("{key_file} holds no private key in PEM form")
+        }
+        AuthorityError::NotACertificate => {
+            anyhow::anyhow!("{certificate_file} is no certificate in PEM form")
+        }
+        AuthorityError::NotAnAuthority => {
+            anyhow::anyhow!("{certificate_file} is not the certificate of a CA")
+        }
+        AuthorityError::OtherKey => {
+            anyhow::anyhow!("{key_file} is not the key of {certificate_file}")
+        }
+        AuthorityError::Expired => {
+            anyhow::anyhow!("{certificate_file} has expired; make a new CA with `seedpod pki init`")
+        }
+        other => other.into(),
+    })
 }
 
 /// What to do with the files.

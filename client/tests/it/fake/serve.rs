@@ -19,6 +19,7 @@ use rustls::{
 };
 use seedpod_proto::v1::{
     self,
+    handoff_service_server::{HandoffService, HandoffServiceServer},
     node_service_server::{NodeService, NodeServiceServer},
     pod_injection_service_server::{PodInjectionService, PodInjectionServiceServer},
 };
@@ -161,6 +162,7 @@ async fn serve(script: Arc<Mutex<Script>>, listen: Listen, ready: std::sync::mps
     };
     let server = tonic::transport::Server::builder()
         .add_service(PodInjectionServiceServer::new(service.clone()))
+        .add_service(HandoffServiceServer::new(service.clone()))
         .add_service(NodeServiceServer::new(service))
         .serve_with_incoming(ReceiverStream::new(incoming));
     let (_, served) = tokio::join!(accept, server);
@@ -376,6 +378,64 @@ impl PodInjectionService for Service {
         self.answer("ConfirmRevision", request, |script, message| {
             let answer = script.confirm.as_mut().map(|handle| handle(&message));
             script.confirmed.push(message);
+            answer
+        })
+        .await
+    }
+}
+
+#[tonic::async_trait]
+impl HandoffService for Service {
+    type ApplyObjectsStream = Answers<v1::ApplyObjectsResponse>;
+
+    async fn apply_objects(
+        &self,
+        _: Request<v1::ApplyObjectsRequest>,
+    ) -> Result<Response<Self::ApplyObjectsStream>, Status> {
+        Err(Status::unimplemented("ApplyObjects"))
+    }
+
+    async fn start_handoff(
+        &self,
+        request: Request<v1::StartHandoffRequest>,
+    ) -> Result<Response<v1::Handoff>, Status> {
+        self.answer("StartHandoff", request, |script, message| {
+            let answer = script.start_handoff.as_mut().map(|handle| handle(&message));
+            script.handoffs_started.push(message);
+            answer
+        })
+        .await
+    }
+
+    async fn get_handoff(
+        &self,
+        request: Request<v1::GetHandoffRequest>,
+    ) -> Result<Response<v1::Handoff>, Status> {
+        self.answer("GetHandoff", request, |script, message| {
+            script.get_handoff.as_mut().map(|handle| handle(&message))
+        })
+        .await
+    }
+
+    type WatchHandoffStream = Answers<v1::WatchHandoffResponse>;
+
+    async fn watch_handoff(
+        &self,
+        request: Request<v1::WatchHandoffRequest>,
+    ) -> Result<Response<Self::WatchHandoffStream>, Status> {
+        self.stream("WatchHandoff", request, |script, message| {
+            script.watch_handoff.as_mut().map(|handle| handle(&message))
+        })
+        .await
+    }
+
+    async fn abort_handoff(
+        &self,
+        request: Request<v1::AbortHandoffRequest>,
+    ) -> Result<Response<v1::Handoff>, Status> {
+        self.answer("AbortHandoff", request, |script, message| {
+            let answer = script.abort_handoff.as_mut().map(|handle| handle(&message));
+            script.handoffs_aborted.push(message);
             answer
         })
         .await

@@ -82,7 +82,7 @@ impl Injection {
 }
 
 /// Whether the request has an id that matters.
-fn has_id(validate_only: bool, id: &str) -> Result<bool, Fault> {
+pub(in super::super) fn has_id(validate_only: bool, id: &str) -> Result<bool, Fault> {
     let has_id = !validate_only && !id.is_empty();
     if has_id && !is_request_id(id) {
         return Err(Fault::field(

@@ -5,7 +5,7 @@ use std::io;
 use seedpod_manifest::{BundleName, PodKey};
 use tonic::Status;
 
-use super::{BUNDLE, Fault, Reason, not_found, shutting_down, violations};
+use super::{BUNDLE, Fault, Reason, handoff, not_found, shutting_down, violations};
 use crate::{
     error::chain,
     node::{ChangeError, ConfirmError, HistoryError, InjectError, RemoveError, RollbackError},
@@ -74,13 +74,9 @@ pub(in super::super) fn inject(error: &InjectError, bundle: &BundleName) -> Stat
             Fault::new(Reason::RuntimeNotConfigured, message).into()
         }
         InjectError::StaleRevision { expected, actual } => stale(bundle, *expected, *actual),
-        InjectError::RequestIdReused { id } => {
-            let description = format!(
-                "{id:?} was used for another request; use a new id for each request, and the same \
-                 one only to repeat a request as it was"
-            );
-            Fault::field(Reason::RequestIdReused, "request_id", description).into()
-        }
+        InjectError::RequestIdReused { id } => id_reused(id),
+        InjectError::HandingOver(error) => handoff::under_way(error),
+        InjectError::TrialOfStandby { name } => handoff::standby(name),
         InjectError::Change(error) => change(error),
     }
 }
@@ -96,6 +92,7 @@ pub(in super::super) fn remove(error: &RemoveError, bundle: &BundleName) -> Stat
     match error {
         RemoveError::NotFound { name } => not_found(name),
         RemoveError::StaleRevision { expected, actual } => stale(bundle, *expected, *actual),
+        RemoveError::HandingOver(error) => handoff::under_way(error),
         RemoveError::Change(error) => change(error),
     }
 }
@@ -183,6 +180,15 @@ pub(in super::super) fn confirm(
     }
 }
 
+/// The id of another request.
+pub(super) fn id_reused(id: &str) -> Status {
+    let description = format!(
+        "{id:?} was used for another request; use a new id for each request, and the same one only \
+         to repeat a request as it was"
+    );
+    Fault::field(Reason::RequestIdReused, "request_id", description).into()
+}
+
 fn stale(bundle: &BundleName, expected: u64, actual: u64) -> Status {
     let is = match actual {
         0 => format!("there is no bundle {bundle}"),
@@ -199,7 +205,7 @@ fn stale(bundle: &BundleName, expected: u64, actual: u64) -> Status {
         .into()
 }
 
-fn change(error: &ChangeError) -> Status {
+pub(super) fn change(error: &ChangeError) -> Status {
     let failed = |reason, remedy: &str, source: &io::Error| {
         let message = format!("{}; nothing has changed; {remedy}", chain(error));
         Fault::new(reason, message).meta("cause", source)

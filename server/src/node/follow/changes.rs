@@ -125,7 +125,9 @@ impl Changes {
 
 impl Live {
     fn is_demanded(&self, state: &State) -> bool {
-        state.bundles.get(&self.bundle).is_some_and(|bundle| {
+        let bundle = state.bundles.get(&self.bundle);
+        let bundle = bundle.filter(|_| !state.is_withheld(&self.bundle, &self.key));
+        bundle.is_some_and(|bundle| {
             bundle.pods.iter().any(|pod| {
                 pod.key == self.key && pod.uid == self.uid && pod.revision == self.revision
             })
@@ -153,11 +155,15 @@ impl Known {
 
     /// Takes over how the pod is now, and tells what that means.
     fn take(&mut self, pod: &PodStatus) -> Vec<(EventKind, String)> {
-        // What ends while it is replaced ends because it is told to; what there is before it is written is an earlier
+        // What ends while it is replaced or handed over ends because it is told to; what there is before it is written is an earlier
         // content's, of which all has been told.
         if matches!(
             pod.state,
-            PodState::Unknown | PodState::Replacing | PodState::Committed
+            PodState::Unknown
+                | PodState::Replacing
+                | PodState::Removing
+                | PodState::Standby
+                | PodState::Committed
         ) {
             return Vec::new();
         }

@@ -121,6 +121,7 @@ fn sandbox(revision: u64, live: bool) -> Sandbox {
         bundle: Some("app".to_owned()),
         revision: Some(revision),
         digest: None,
+        returned: 0,
         containers: vec![],
         ips: vec![],
     }

@@ -8,6 +8,7 @@ pub(crate) enum BundleState {
     Ready,
     Progressing,
     Failed,
+    Standby,
     Unknown,
 }
 
@@ -30,6 +31,8 @@ pub(crate) fn summary(pods: &[PodStatus]) -> BundleSummary {
     let is_late = |pod: &&PodStatus| pod.waits_for.as_ref().is_some_and(|waits| waits.timed_out);
     let late = pods.iter().find(is_late);
     let demanded = pods.iter().filter(|pod| pod.revision != 0);
+    let standby = pods.iter().filter(|pod| pod.state == PodState::Standby);
+    let standby = standby.count();
     let ready_pods = demanded.filter(|pod| pod.state == PodState::Ready).count();
     let (state, about) = if let Some(pod) = of(&[PodState::Failed, PodState::Refused]) {
         (BundleState::Failed, Some(pod))
@@ -41,10 +44,19 @@ pub(crate) fn summary(pods: &[PodStatus]) -> BundleSummary {
         (BundleState::Progressing, Some(&pods[place]))
     } else if let Some(pod) = of(&[PodState::Removing]) {
         (BundleState::Progressing, Some(pod))
+    } else if standby > 0 {
+        (BundleState::Standby, None)
     } else {
         (BundleState::Ready, None)
     };
     let message = match (about, ready_pods) {
+        (None, 0) if standby > 0 => {
+            "the bundle is handed over to the cluster's own control plane and kept as standby"
+                .to_owned()
+        }
+        (None, ready) if standby > 0 => format!(
+            "{ready} pods are ready, and {standby} are handed over to the cluster's own control plane"
+        ),
         (Some(pod), _) => format!("{}/{}: {}", pod.key.namespace, pod.key.name, pod.message),
         (None, 0) => "the bundle has no pods".to_owned(),
         (None, 1) => "its pod is ready".to_owned(),
@@ -62,7 +74,8 @@ pub(crate) fn summary(pods: &[PodStatus]) -> BundleSummary {
 fn first_unready(pods: &[PodStatus]) -> Option<(u32, usize)> {
     pods.iter()
         .enumerate()
-        .filter(|(_, pod)| pod.revision != 0 && pod.state != PodState::Ready)
+        .filter(|(_, pod)| pod.revision != 0)
+        .filter(|(_, pod)| !matches!(pod.state, PodState::Ready | PodState::Standby))
         .map(|(place, pod)| (pod.wave, place))
         .min()
 }

@@ -167,6 +167,9 @@ impl Entry<'_> {
         let spec = self.wanted.map(|pod| parts.specs.of(pod));
         let spec = spec.as_deref();
         let judged = match self.wanted {
+            Some(_) if parts.state.is_withheld(&self.bundle, &self.key) => {
+                wanted::withheld(parts, found)
+            }
             Some(pod) => wanted::Wanted {
                 pod,
                 projection: self.projection,

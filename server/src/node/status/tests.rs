@@ -78,6 +78,7 @@ fn sandbox(uid: &str, ready: bool, containers: &[(&str, ContainerState)]) -> San
         bundle: Some("app".to_owned()),
         revision: Some(if uid == OLD { 1 } else { 2 }),
         digest: None,
+        returned: 0,
         containers: containers
             .iter()
             .map(|(name, state)| Container {

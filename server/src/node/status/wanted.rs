@@ -182,6 +182,7 @@ impl Wanted<'_> {
     }
 
     fn replacing(&self, old: &Sandbox, sync: Sync) -> String {
+        let returns = old.revision == Some(self.pod.revision);
         let old = old.revision.map_or_else(
             || "a pod that is not Seedpod's".to_owned(),
             |revision| format!("revision {revision}"),
@@ -193,10 +194,42 @@ impl Wanted<'_> {
             }
             Sync::Synced | Sync::Unknown => "",
         };
+        if returns {
+            return format!(
+                "the pod was to be handed over, and still stops before it is started anew{hindrance}"
+            );
+        }
         format!(
             "{old} still runs under this name and is being stopped for revision {}{hindrance}",
             self.pod.revision
         )
+    }
+}
+
+/// How far it is with a pod that is handed over.
+pub(super) fn withheld(parts: &Parts<'_>, found: Found<'_>) -> Judged {
+    let runs = |sandbox: &Sandbox| sandbox.is_live();
+    match parts.runtime {
+        RuntimeView::Seen(_) if found.own.is_some_and(runs) || found.other.is_some() => {
+            Judged::new(
+                PodState::Removing,
+                "the pod is handed over to the cluster's own control plane and is being stopped; it \
+                 has its grace period",
+            )
+        }
+        RuntimeView::Seen(_) => Judged::new(
+            PodState::Standby,
+            "the pod is handed over to the cluster's own control plane, and kept for the time that \
+             this does not run",
+        ),
+        RuntimeView::Away(_) | RuntimeView::NotConfigured => Judged::new(
+            PodState::Unknown,
+            format!(
+                "the pod is handed over to the cluster's own control plane; whether it still runs is \
+                 not known: {}",
+                ignorance(parts.runtime)
+            ),
+        ),
     }
 }
 

@@ -168,6 +168,7 @@ impl Scene {
             bundle: None,
             revision: None,
             digest: None,
+            returned: 0,
             containers: containers
                 .iter()
                 .map(|(id, state)| Container {

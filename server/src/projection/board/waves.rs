@@ -188,9 +188,10 @@ impl Board {
         statuses.find(|status| status.bundle == *bundle && status.key == *key)
     }
 
-    /// Whether a file may be removed: not while a pod of a higher wave of the bundle is still stopping.
+    /// Whether a file may be removed: not while a pod of a higher wave of the bundle is still stopping. One that is handed
+    /// over does not wait: who takes over says when it goes.
     pub(super) fn may_go(&self, file: &str, entry: &Entry) -> bool {
-        if !self.has_runtime || entry.vacate {
+        if !self.has_runtime || entry.vacate || self.withheld.contains(file) {
             return true;
         }
         if !self.knows_what_runs() {

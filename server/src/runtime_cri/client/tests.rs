@@ -1,6 +1,6 @@
 //! The client against a scripted runtime on a real socket.
 
-use std::{path::Path, time::Instant};
+use std::{collections::HashMap, path::Path, time::Instant};
 
 use seedpod_proto::cri::{
     ContainerEventResponse, ContainerStatus, ContainerStatusResponse, ExecSyncRequest,
@@ -140,6 +140,12 @@ impl RuntimeService for Scripted {
                 started_at: 2_000_000_000,
                 ..ContainerStatus::default()
             }),
+            info: if request.get_ref().verbose {
+                let info = format!("{{\"pid\": {}}}", std::process::id());
+                [("info".to_owned(), info)].into()
+            } else {
+                HashMap::new()
+            },
         }))
     }
 }
@@ -218,6 +224,9 @@ async fn it_asks_for_all_that_the_daemon_needs() {
     );
     assert_eq!(details.started_at.unwrap().as_second(), 2);
     assert!(client.container_status("c2").await.is_err());
+    let processes = client.processes_of("u1").await.unwrap();
+    assert!(processes.contains(&std::process::id()), "{processes:?}");
+    assert_eq!(client.processes_of("u2").await.unwrap(), BTreeSet::new());
 }
 
 #[tokio::test]

@@ -151,6 +151,7 @@ fn sandbox(id: &str, containers: &[(&str, ContainerState)]) -> Sandbox {
         bundle: Some("app".to_owned()),
         revision: Some(1),
         digest: None,
+        returned: 0,
         containers: containers
             .iter()
             .map(|(id, state)| Container {

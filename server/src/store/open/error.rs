@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use seedpod_manifest::{BundleName, ObjectKey};
 
-use crate::store::{LockError, objects::ContentError, record::FormatError};
+use crate::store::{LockError, MaterialError, objects::ContentError, record::FormatError};
 
 /// Why the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -77,5 +77,30 @@ pub(crate) enum OpenError {
         file: PathBuf,
         #[source]
         source: Box<OpenError>,
+    },
+    #[error(
+        "{} cannot be used, so that it is not known how far the handoff of this node's control plane is. Running pods go \
+         on. Restore it from a backup. To do without the handoff, move {} out of the state directory and start again: then \
+         the injected control plane is put on the node again, beside a self-hosted one that may be there",
+        path.display(),
+        folder.display()
+    )]
+    Handoff {
+        path: PathBuf,
+        folder: PathBuf,
+        #[source]
+        source: FormatError,
+    },
+    /// What is wrong says what to do, as far as that is known.
+    #[error(
+        "cannot use {}, which the handoff of this node's control plane needs. Running pods go on. Mend what is said here, \
+         or restore it from a backup. To do without the handoff, move the whole folder out of the state directory and start \
+         again: then the injected control plane is put on the node again, beside a self-hosted one that may be there",
+        path.display()
+    )]
+    Material {
+        path: PathBuf,
+        #[source]
+        source: MaterialError,
     },
 }

@@ -110,6 +110,7 @@ fn sandboxes(uids: &[&str]) -> Observation {
         bundle: None,
         revision: None,
         digest: None,
+        returned: 0,
         containers: Vec::new(),
         ips: Vec::new(),
     };

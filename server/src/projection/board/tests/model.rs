@@ -633,6 +633,7 @@ impl World {
             bundle: Some(BUNDLE.to_owned()),
             revision: Some(1),
             digest: None,
+            returned: 0,
             containers: vec![Container {
                 id: String::new(),
                 name: "main".to_owned(),

@@ -1,0 +1,57 @@
+//! To whom new connections to the API server's port go.
+//!
+//! A joiner is the younger one, and when one of two leaves, the other is alone and gets everything. SPLIT keeps clients
+//! with the older one; all go to the younger one only for as long as one looks that it is the right one: an API server
+//! that starts anew would else be given everything before it serves.
+
+use super::world::{Trouble, Who, World};
+use crate::steer::Phase;
+
+/// Says who gets new connections, unless the port can't be steered.
+#[derive(Debug, Default)]
+pub(super) struct Lead {
+    pub(super) off: bool,
+}
+
+impl Lead {
+    /// Clients to the older one, the newcomer's own connections to itself. Attaches whatever is there already.
+    pub(super) fn split(&self, world: &impl World, newcomer: &Who) -> Result<(), Trouble> {
+        if self.off {
+            return Ok(());
+        }
+        world.steer(Phase::Split, newcomer)
+    }
+
+    /// As [`Self::split`], when it isn't so.
+    pub(super) fn keep_split(&self, world: &impl World, newcomer: &Who) -> Result<(), Trouble> {
+        self.keep(world, Phase::Split, newcomer)
+    }
+
+    /// All to this one, whether it is the younger or the older. To be called again and again. Tells whether they go to
+    /// the younger one now.
+    pub(super) async fn to(&self, world: &impl World, who: &Who) -> Result<bool, Trouble> {
+        if self.off {
+            return Ok(false);
+        }
+        let phase = match world.listeners()? {
+            0 | 1 => Phase::Split,
+            2 if world.is_newcomer(who).await? => Phase::Younger,
+            2 => Phase::Split,
+            more => {
+                self.keep_split(world, who)?;
+                return Err(format!(
+                    "{more} sockets listen on the API server's port, where there should be two at most"
+                ));
+            }
+        };
+        self.keep(world, phase, who)?;
+        Ok(phase == Phase::Younger)
+    }
+
+    fn keep(&self, world: &impl World, phase: Phase, newcomer: &Who) -> Result<(), Trouble> {
+        if self.off || world.phase() == Some(phase) {
+            return Ok(());
+        }
+        world.steer(phase, newcomer)
+    }
+}
