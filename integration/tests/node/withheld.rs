@@ -16,7 +16,7 @@ use crate::rig::LIMIT;
 use crate::scene::Scene;
 
 /// A pod that is back takes no longer than one that is replaced. Generous: the tests share two processors.
-const SOON: Duration = Duration::from_secs(6);
+const SOON: Duration = Duration::from_secs(8);
 
 const BUNDLE: &str = "cp";
 

@@ -237,7 +237,7 @@ fn the_fingerprint_is_over_everything_but_the_id() {
                 r.components[1]
                     .selector
                     .insert("a".to_owned(), "b".to_owned()),
-            )
+            );
         },
         |r| drop(r.node_labels.insert("a".to_owned(), "b".to_owned())),
         |r| r.stable_for = seconds(3),
