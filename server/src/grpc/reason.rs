@@ -46,6 +46,7 @@ reasons! {
     InvalidRevision = "INVALID_REVISION" => InvalidArgument,
     InvalidKubeconfig = "INVALID_KUBECONFIG" => InvalidArgument,
     InvalidHandoff = "INVALID_HANDOFF" => InvalidArgument,
+    InvalidTimeout = "INVALID_TIMEOUT" => InvalidArgument,
     InvalidCheck = "INVALID_CHECK" => InvalidArgument,
     InvalidClientCa = "INVALID_CLIENT_CA" => InvalidArgument,
     InvalidDirectory = "INVALID_DIRECTORY" => InvalidArgument,
