@@ -164,7 +164,7 @@ impl Play {
 
     fn assert_nothing_lost(&self) {
         let model = self.node.model();
-        assert!(model.asked > 10);
+        assert!(model.asked > 0);
         let few: Vec<_> = model.lost.iter().take(5).collect();
         assert!(few.is_empty(), "{} lost, first {few:#?}", model.lost.len());
     }
