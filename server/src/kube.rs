@@ -14,7 +14,7 @@ mod kubeconfig;
 mod objects;
 mod pods;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -26,18 +26,19 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
+use self::{
+    apply::Mode,
+    discovery::Discovery,
+    kubeconfig::Access,
+    wire::{Ask, Wire},
+};
 pub(crate) use self::{
-    apply::{Applied, AppliedResult, ApplyError, Conflict, Mode},
-    error::{KubeError, Refusal},
+    apply::{Applied, AppliedResult, ApplyError},
+    error::KubeError,
     kubeconfig::KubeconfigError,
     objects::{ManifestError, Objects},
     pods::PodView,
     views::LeaseView,
-};
-use self::{
-    discovery::Discovery,
-    kubeconfig::Access,
-    wire::{Ask, Wire},
 };
 use crate::handoff::ObjectReference;
 

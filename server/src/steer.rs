@@ -17,6 +17,7 @@
 //!
 //! `group.rs` gets the program to the group, `keeper.rs` keeps it there, `trial.rs` sees whether all of it works here.
 
+mod diag;
 mod group;
 mod identity;
 mod keeper;

@@ -1,37 +1,12 @@
 //! The calls about handing over to a self-hosted control plane.
 
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use seedpod_proto::v1::{self, handoff_service_client::HandoffServiceClient};
-use tonic::{Status, transport::Channel};
+use tonic::transport::Channel;
 
-use super::{Client, MAX_ANSWER, Settings};
-use crate::{AppliedObject, ApplyObjects, Error, Handoff, StartHandoff, retry::Repeat};
+use super::{Client, MAX_ANSWER};
+use crate::{Error, Handoff, StartHandoff, retry::Repeat};
 
 impl Client {
-    /// Applies objects to the cluster through the node, and tells what has become of each. It ends when all are applied, or
-    /// with an error.
-    ///
-    /// # Errors
-    /// Those of [`Error`].
-    pub fn apply_objects(
-        &self,
-        request: &ApplyObjects,
-    ) -> impl Stream<Item = Result<AppliedObject, Error>> + Send + Unpin + use<> {
-        let client = self.clone();
-        let message = request.to_message();
-        let open = async move {
-            let opened = service(client.channel.clone()).apply_objects(message).await;
-            let stream = opened.map_err(|status| client.failure("ApplyObjects", &status))?;
-            let stream = stream.into_inner().map(move |answer| {
-                answer
-                    .map(AppliedObject::from)
-                    .map_err(|status| client.failure("ApplyObjects", &status))
-            });
-            Ok::<_, Error>(stream)
-        };
-        Box::pin(stream::once(open).try_flatten())
-    }
-
     /// Begins a handoff: from the injected control plane to the self-hosted one. The answer comes when that is durable
     /// on the node, which goes on without this client; [`Self::watch_handoff`] tells how. With
     /// [`validate_only`](StartHandoff::validate_only) nothing begins.
@@ -87,13 +62,6 @@ impl Client {
         )
         .await
         .map(Handoff::from)
-    }
-
-    fn failure(&self, method: &'static str, status: &Status) -> Error {
-        let Settings {
-            endpoint, deadline, ..
-        } = &*self.settings;
-        Error::from_status(status, method, endpoint, *deadline, &self.alert)
     }
 }
 

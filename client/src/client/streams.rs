@@ -116,10 +116,15 @@ impl Client {
     }
 
     pub(crate) fn stream_error<C: Call>(&self, status: &Status) -> Error {
+        self.broken_stream(status, C::METHOD)
+    }
+
+    /// The error that a stream has ended with.
+    pub(super) fn broken_stream(&self, status: &Status, method: &'static str) -> Error {
         let Settings {
             endpoint, deadline, ..
         } = &*self.settings;
-        match Error::from_status(status, C::METHOD, endpoint, *deadline, &self.alert) {
+        match Error::from_status(status, method, endpoint, *deadline, &self.alert) {
             // A stream has no deadline: something between here and the node has cancelled it.
             Error::Deadline { method, .. } => Error::Broken {
                 endpoint: endpoint.clone(),

@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod apply;
 mod bare;
 mod cli;
 mod daemon;
@@ -15,6 +16,7 @@ mod drift;
 mod events;
 mod foreign;
 mod grpcurl;
+mod handoff;
 mod injection;
 mod kills;
 mod lifecycle;
@@ -27,6 +29,7 @@ mod probes;
 mod programs;
 mod refusals;
 mod render_objects;
+mod render_pki;
 mod render_up;
 mod rendered;
 mod restarts;

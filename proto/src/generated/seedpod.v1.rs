@@ -2757,10 +2757,11 @@ pub struct ApplyObjectsRequest {
     /// Objects as YAML or JSON, one or many documents each. Required.
     #[prost(string, repeated, tag = "1")]
     pub manifests: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// A kubeconfig (YAML or JSON) with the credentials and address to use, everything inline. Required.
+    /// A kubeconfig (YAML or JSON) with the credentials and address to use, everything inline: no paths of files, no
+    /// programs, no unchecked server. Required.
     #[prost(string, tag = "2")]
     pub kubeconfig: ::prost::alloc::string::String,
-    /// How long may be tried. Not set: 2 minutes.
+    /// How long may be tried, from 1 s to 1 hour. Not set: 2 minutes.
     #[prost(message, optional, tag = "3")]
     pub timeout: ::core::option::Option<::prost_types::Duration>,
     /// Only ask the API server what it would say (dryRun=All).
@@ -2776,7 +2777,8 @@ pub struct ApplyObjectsResponse {
     /// What has become of it.
     #[prost(enumeration = "apply_objects_response::Result", tag = "2")]
     pub result: i32,
-    /// Why it is not applied yet. Empty otherwise.
+    /// Why it is not applied yet; with validate_only, what could not be checked (an object of a namespace or kind that comes
+    /// with the same request). Empty otherwise.
     #[prost(string, tag = "3")]
     pub message: ::prost::alloc::string::String,
 }
@@ -3304,15 +3306,18 @@ pub mod handoff_service_client {
             self
         }
         /// ApplyObjects applies objects to the cluster by server-side apply with the field manager "seedpod", in this order:
-        /// namespaces, CustomResourceDefinitions (which are waited for), and the rest as they come. It tries again what may
-        /// succeed later, until the deadline. An object that is there already as demanded is left as it is. It streams what has
-        /// become of each object, and ends in OK when all are applied.
+        /// namespaces, CustomResourceDefinitions (which are waited for), what other objects use (service accounts, RBAC,
+        /// Secrets, ConfigMaps, priority and runtime classes, quotas), the rest as they come, and webhook configurations. It
+        /// tries again what may succeed later, until the deadline. An object that is there already as demanded is left as it is.
+        /// It streams what has become of each object, and ends in OK when all are applied. When the client goes away, it ends;
+        /// what was applied stays, and the same call again goes on from there.
         ///
         /// Needs the role seedpod:injector or seedpod:admin. What may be applied is up to the credentials in the request.
         ///
         /// Codes: INVALID_ARGUMENT for a manifest or kubeconfig that cannot be read, or an object that the API server refuses;
-        /// ABORTED when another field manager has a field (the message names the field and the manager); UNAVAILABLE when the API server does not answer in time;
-        /// PERMISSION_DENIED when the credentials do not suffice.
+        /// ABORTED when another field manager has a field (the message names the field and the manager); UNAVAILABLE when not
+        /// all is applied in time; PERMISSION_DENIED when the credentials do not suffice; FAILED_PRECONDITION when the API
+        /// server's certificate is not of the kubeconfig's CA.
         pub async fn apply_objects(
             &mut self,
             request: impl tonic::IntoRequest<super::ApplyObjectsRequest>,
@@ -3463,15 +3468,18 @@ pub mod handoff_service_server {
             + std::marker::Send
             + 'static;
         /// ApplyObjects applies objects to the cluster by server-side apply with the field manager "seedpod", in this order:
-        /// namespaces, CustomResourceDefinitions (which are waited for), and the rest as they come. It tries again what may
-        /// succeed later, until the deadline. An object that is there already as demanded is left as it is. It streams what has
-        /// become of each object, and ends in OK when all are applied.
+        /// namespaces, CustomResourceDefinitions (which are waited for), what other objects use (service accounts, RBAC,
+        /// Secrets, ConfigMaps, priority and runtime classes, quotas), the rest as they come, and webhook configurations. It
+        /// tries again what may succeed later, until the deadline. An object that is there already as demanded is left as it is.
+        /// It streams what has become of each object, and ends in OK when all are applied. When the client goes away, it ends;
+        /// what was applied stays, and the same call again goes on from there.
         ///
         /// Needs the role seedpod:injector or seedpod:admin. What may be applied is up to the credentials in the request.
         ///
         /// Codes: INVALID_ARGUMENT for a manifest or kubeconfig that cannot be read, or an object that the API server refuses;
-        /// ABORTED when another field manager has a field (the message names the field and the manager); UNAVAILABLE when the API server does not answer in time;
-        /// PERMISSION_DENIED when the credentials do not suffice.
+        /// ABORTED when another field manager has a field (the message names the field and the manager); UNAVAILABLE when not
+        /// all is applied in time; PERMISSION_DENIED when the credentials do not suffice; FAILED_PRECONDITION when the API
+        /// server's certificate is not of the kubeconfig's CA.
         async fn apply_objects(
             &self,
             request: tonic::Request<super::ApplyObjectsRequest>,

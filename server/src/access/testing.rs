@@ -140,7 +140,6 @@ impl Scene {
                 tls: self.files(),
             }),
             socket_path: Some(self.path("s")),
-            handoff: crate::config::Handoff::default(),
             metrics_address: None,
             log: crate::config::Log::default(),
             limits: Limits::default(),

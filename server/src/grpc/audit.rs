@@ -79,3 +79,41 @@ pub(super) fn record(caller: &Caller, method: &'static str, bundle: &str, outcom
         "{method} {result}"
     );
 }
+
+/// Writes the line of an attempt to apply objects: how many, and what came of them. `status` is how it ended.
+pub(super) fn record_objects(
+    caller: &Caller,
+    method: &'static str,
+    objects: usize,
+    counts: &ObjectCounts,
+    status: Result<(), &Status>,
+) {
+    let result = match status {
+        Ok(()) => "applied",
+        Err(status) if status.code() == tonic::Code::Cancelled => "cancelled",
+        Err(_) => "refused",
+    };
+    info!(
+        target: "audit",
+        who = caller.who,
+        from = caller.from,
+        certificate_serial = caller.serial,
+        method,
+        objects,
+        created = counts.created,
+        configured = counts.configured,
+        unchanged = counts.unchanged,
+        result,
+        code = status.map_or_else(|status| code_name(status.code()), |()| "OK"),
+        reason = status.err().map(reason_of),
+        "{method} {result}"
+    );
+}
+
+/// How many objects came to what.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct ObjectCounts {
+    pub(super) created: usize,
+    pub(super) configured: usize,
+    pub(super) unchanged: usize,
+}

@@ -49,7 +49,6 @@ reasons! {
     InvalidCheck = "INVALID_CHECK" => InvalidArgument,
     InvalidClientCa = "INVALID_CLIENT_CA" => InvalidArgument,
     InvalidDirectory = "INVALID_DIRECTORY" => InvalidArgument,
-    InvalidTimeout = "INVALID_TIMEOUT" => InvalidArgument,
     /// Larger than the daemon reads at all.
     RequestTooLarge = "REQUEST_TOO_LARGE" => OutOfRange,
     BundleNotFound = "BUNDLE_NOT_FOUND" => NotFound,
@@ -103,6 +102,15 @@ reasons! {
     EventsUnavailable = "EVENTS_UNAVAILABLE" => Unavailable,
     /// Some events are on a part of the disk that cannot be read.
     EventsUnreadable = "EVENTS_UNREADABLE" => DataLoss,
+    /// The API server finds fault with an object.
+    ObjectRefused = "OBJECT_REFUSED" => InvalidArgument,
+    UnknownKind = "UNKNOWN_KIND" => InvalidArgument,
+    FieldManagerConflict = "FIELD_MANAGER_CONFLICT" => Aborted,
+    /// Those of the kubeconfig in the request.
+    CredentialsRefused = "CREDENTIALS_REFUSED" => PermissionDenied,
+    ApiServerUntrusted = "API_SERVER_UNTRUSTED" => FailedPrecondition,
+    /// Some objects were still waiting when the time was up.
+    ObjectsNotApplied = "OBJECTS_NOT_APPLIED" => Unavailable,
     Busy = "BUSY" => Unavailable,
     ShuttingDown = "SHUTTING_DOWN" => Unavailable,
     DiskFull = "DISK_FULL" => ResourceExhausted,

@@ -70,7 +70,7 @@ impl Fault {
     }
 
     /// Where in the request it stands.
-    fn at(mut self, field: &str, description: impl Into<String>) -> Self {
+    pub(super) fn at(mut self, field: &str, description: impl Into<String>) -> Self {
         self.0
             .violations
             .push(violation(field, self.0.reason.as_str(), description));

@@ -1,5 +1,6 @@
 //! The services over a real node: its state and its directory on disk, gRPC in process.
 
+mod apply;
 mod events;
 mod handoff;
 mod host;

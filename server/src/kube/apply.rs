@@ -61,7 +61,7 @@ pub(crate) enum AppliedResult {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApplyError {
     /// The API server finds fault with the object.
-    #[error("the API server refuses {} ({field}): {message}", Named(object))]
+    #[error("the API server refuses {object} ({field}): {message}")]
     Refused {
         object: Box<ObjectReference>,
         field: String,
@@ -78,15 +78,14 @@ pub(crate) enum ApplyError {
         field: String,
     },
     /// In a dry run: neither in the cluster nor in the set.
-    #[error("the namespace {} of {} ({field}) is not there; add it to the manifests", object.namespace, Named(object))]
+    #[error("the namespace {} of {object} ({field}) is not there; add it to the manifests", object.namespace)]
     NoNamespace {
         object: Box<ObjectReference>,
         field: String,
     },
     /// Fields belong to another manager, and are not taken from it.
     #[error(
-        "{} has fields of other field managers: {}; remove them from the manifest, or give them up there",
-        Named(object),
+        "{object} has fields of other field managers: {}; remove them from the manifest, or give them up there",
         Conflicts(conflicts)
     )]
     Conflict {
@@ -94,7 +93,7 @@ pub(crate) enum ApplyError {
         conflicts: Vec<Conflict>,
     },
     /// The credentials do not suffice.
-    #[error("the credentials do not suffice for {}: {message}", Named(object))]
+    #[error("the credentials do not suffice for {object}: {message}")]
     Forbidden {
         object: Box<ObjectReference>,
         message: String,
@@ -138,24 +137,6 @@ impl fmt::Display for Conflicts<'_> {
         match self.0.len().saturating_sub(5) {
             0 => Ok(()),
             more => write!(f, " and {more} more"),
-        }
-    }
-}
-
-/// `DaemonSet kube-system/proxy`.
-pub(super) struct Named<'a>(pub(super) &'a ObjectReference);
-
-impl fmt::Display for Named<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ObjectReference {
-            kind,
-            namespace,
-            name,
-            ..
-        } = self.0;
-        match namespace.as_str() {
-            "" => write!(f, "{kind} {name}"),
-            namespace => write!(f, "{kind} {namespace}/{name}"),
         }
     }
 }
@@ -250,8 +231,9 @@ impl Set<'_> {
             if first <= Rank::Definition && it.object.rank > first {
                 break;
             }
+            let attempt = self.attempt(it).await;
             let reference = self.reference(&it.object);
-            let wait = match self.attempt(it).await {
+            let wait = match attempt {
                 Attempt::Done(result, message) => {
                     let applied = Applied {
                         object: reference,
@@ -360,24 +342,13 @@ impl Set<'_> {
         let result = match before {
             None => AppliedResult::Created,
             Some(_) if answer.status.as_u16() == 201 => AppliedResult::Created,
-            Some(before) if self.is_same(&before, &after) => AppliedResult::Unchanged,
+            Some(before) if is_same(&before, &after) => AppliedResult::Unchanged,
             Some(_) => AppliedResult::Configured,
         };
         if object.rank == Rank::Definition && self.mode == Mode::Apply {
             return self.served(&path, result).await;
         }
         Ok(Attempt::Done(result, String::new()))
-    }
-
-    /// Whether nothing has changed. A dry run gives no new resourceVersion, so that the objects are compared then.
-    fn is_same(&self, before: &Value, after: &Value) -> bool {
-        match self.mode {
-            Mode::Apply => {
-                let version = |of: &Value| of["metadata"]["resourceVersion"].clone();
-                version(before) == version(after)
-            }
-            Mode::DryRun => without_managers(before) == without_managers(after),
-        }
     }
 
     /// Whether a CustomResourceDefinition is established.
@@ -454,13 +425,22 @@ impl Set<'_> {
     }
 }
 
-/// An object without what every request changes.
-fn without_managers(object: &Value) -> Value {
+/// Whether nothing has changed. The resourceVersion does not tell: an API server may write an object anew only to note
+/// when it was last applied, and a dry run gives none.
+fn is_same(before: &Value, after: &Value) -> bool {
+    demanded(before) == demanded(after)
+}
+
+/// An object without what others write, or every request changes.
+fn demanded(object: &Value) -> Value {
     let mut object = object.clone();
-    if let Some(metadata) = object["metadata"].as_object_mut() {
-        metadata.remove("managedFields");
-        metadata.remove("resourceVersion");
-        metadata.remove("generation");
+    if let Some(fields) = object.as_object_mut() {
+        fields.remove("status");
+    }
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        for field in ["managedFields", "resourceVersion", "generation"] {
+            metadata.remove(field);
+        }
     }
     object
 }

@@ -110,13 +110,7 @@ fn judge_refusal(object: &Object, refusal: &Refusal) -> Verdict {
         }),
         // Somebody else has changed or made it at the same time.
         409 | 408 => later(false),
-        // A fault of the object that structured-merge-diff finds, which the API server takes for one of its own.
-        500 if refusal
-            .message
-            .contains("failed to create typed patch object") =>
-        {
-            refused()
-        }
+        500 if is_fault_of_object(&refusal.message) => refused(),
         429 | 502..=504 => later(!is_webhook(refusal)),
         // Webhooks that are not up, for example.
         500..=599 => later(false),
@@ -139,6 +133,16 @@ fn awaits(message: &str) -> bool {
     .any(|it| message.contains(it))
 }
 
+/// Whether the object cannot be decoded as its kind, or not be brought into the stored version: the API server takes
+/// these for faults of its own. A webhook that converts versions may be up later.
+fn is_fault_of_object(message: &str) -> bool {
+    let converts = message.contains("failed to convert new")
+        || message.contains("failed to convert to unversioned");
+    message.contains("failed to create typed patch object")
+        || message.contains("illegal base64 data")
+        || (converts && !message.contains("webhook"))
+}
+
 fn is_webhook(refusal: &Refusal) -> bool {
     refusal.message.contains("webhook")
 }
@@ -149,17 +153,23 @@ fn has_cause(refusal: &Refusal, reason: &str) -> bool {
 
 /// What the API server said, without the values of a Secret, which its messages may quote.
 fn said(object: &Object, refusal: &Refusal) -> String {
-    if object.is_secret() && matches!(refusal.code, 400 | 409 | 422 | 500) {
+    let is_of_webhook = refusal.message.contains("failed calling webhook");
+    if object.is_secret() && matches!(refusal.code, 400 | 409 | 422 | 500) && !is_of_webhook {
         let fields: Vec<_> = refusal
             .causes
             .iter()
             .map(|cause| format!("{} ({})", shortened(&cause.field), shortened(&cause.reason)))
             .collect();
-        let reason = shortened(&refusal.reason);
+        let reason = match refusal.reason.as_str() {
+            "" => "it finds a fault".to_owned(),
+            reason => shortened(reason),
+        };
         return match fields.as_slice() {
-            [] => format!(
-                "{reason}; what it says of a Secret is not shown, since it may have its values"
-            ),
+            [] => {
+                format!(
+                    "{reason}; its message is not shown, since it may quote the Secret's values"
+                )
+            }
             fields => format!("{reason}: {}", fields.join(", ")),
         };
     }

@@ -184,9 +184,8 @@ impl Wire {
                 Err(_) => return Err(self.timed_out(ask.within)),
             }
         }
-        let stream = tokio::time::timeout(CONNECT, dial(&self.access.host, self.access.port))
+        let stream = dial(&self.access.host, self.access.port)
             .await
-            .map_err(|_| self.timed_out(CONNECT))?
             .map_err(|source| KubeError::Connect {
                 address: self.access.address(),
                 source,
@@ -249,7 +248,7 @@ impl Wire {
 
 /// A TCP connection.
 pub(super) async fn dial(host: &str, port: u16) -> std::io::Result<TcpStream> {
-    let stream = TcpStream::connect((host, port)).await?;
+    let stream = tokio::time::timeout(CONNECT, TcpStream::connect((host, port))).await??;
     stream.set_nodelay(true)?;
     Ok(stream)
 }

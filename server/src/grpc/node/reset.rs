@@ -1,6 +1,6 @@
 //! `ResetNode`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use seedpod_manifest::BundleName;
 use seedpod_proto::v1::{ResetNodeRequest, ResetNodeResponse};
@@ -21,8 +21,8 @@ use crate::{
 
 /// How long is waited for pods when nothing is said.
 const TIMEOUT: Duration = Duration::from_secs(2 * 60);
-/// The longest that may be waited.
-const LONGEST: Duration = Duration::from_secs(60 * 60);
+/// The range of what may be said.
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60 * 60);
 /// How often the runtime is asked for what the kubelet should have stopped.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -110,9 +110,9 @@ impl Api {
             None => TIMEOUT,
             Some(given) => Duration::try_from(given)
                 .ok()
-                .filter(|given| !given.is_zero() && *given <= LONGEST)
+                .filter(|given| TIMEOUTS.contains(given))
                 .ok_or_else(|| {
-                    let description = "must be more than nothing and at most 1 h";
+                    let description = "must be between 1 s and 1 hour";
                     Fault::field(Reason::InvalidTimeout, "timeout", description)
                 })?,
         };

@@ -90,7 +90,7 @@ async fn walk(seed: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn whatever_happens_it_ends_handed_over_or_handed_back_and_the_api_answers() {
-    let walks = std::env::var("SEEDPOD_TEST_HANDOFF_WALKS").ok();
+    let walks = std::env::var("SEEDPOD_TORTURE_HANDOFF_WALKS").ok();
     let walks = walks.and_then(|walks| walks.parse().ok()).unwrap_or(60);
     for seed in 0..walks {
         let walked = tokio::spawn(walk(seed)).await;
