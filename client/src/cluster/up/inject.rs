@@ -148,9 +148,12 @@ pub(super) async fn inject(
 
 /// What the pods that are not ready wait for.
 fn unfinished(pods: &[Pod]) -> Option<String> {
+    // Pods that wait for an earlier wave say so at length; what that wave waits for says it all.
+    let begun = |pod: &Pod| !matches!(pod.state, PodState::Ready | PodState::Committed);
+    let any_begun = pods.iter().any(begun);
     let words: Vec<String> = pods
         .iter()
-        .filter(|pod| pod.state != PodState::Ready)
+        .filter(|pod| pod.state != PodState::Ready && (!any_begun || begun(pod)))
         .map(|pod| {
             if pod.message.is_empty() {
                 format!("pod {}: {}", pod.name, pod.state)
