@@ -1,6 +1,10 @@
 //! Handoffs, through the SDK and `seedpod handoff`.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use futures_util::StreamExt as _;
 use predicates::{prelude::PredicateBooleanExt as _, str::contains};
@@ -27,7 +31,8 @@ fn handoff(states: &[State], message: &str) -> v1::Handoff {
         .map(|(state, second)| v1::HandoffStep {
             state: (*state).into(),
             start_time: at(second),
-            end_time: at(second + 1).filter(|_| second < states.len() as i64),
+            end_time: at(second + 1)
+                .filter(|_| i64::try_from(states.len()).is_ok_and(|all| second < all)),
             message: format!("of {}", state.as_str_name()),
         })
         .collect();
@@ -194,7 +199,7 @@ fn files() -> (tempfile::TempDir, PathBuf, PathBuf) {
     (folder, manifests, kubeconfig)
 }
 
-fn start<'a>(manifests: &'a PathBuf, kubeconfig: &'a PathBuf, more: &[&'a str]) -> Vec<&'a str> {
+fn start<'a>(manifests: &'a Path, kubeconfig: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
     let mut args = vec!["handoff", "start", "-f"];
     args.push(manifests.to_str().expect("UTF-8"));
     args.push("--kubeconfig");

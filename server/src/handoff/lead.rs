@@ -34,9 +34,8 @@ impl Lead {
             return Ok(false);
         }
         let phase = match world.listeners()? {
-            0 | 1 => Phase::Split,
             2 if world.is_newcomer(who).await? => Phase::Younger,
-            2 => Phase::Split,
+            0..=2 => Phase::Split,
             more => {
                 self.keep_split(world, who)?;
                 return Err(format!(

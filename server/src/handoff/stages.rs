@@ -29,6 +29,7 @@ const LEAST_PAUSE: Duration = Duration::from_secs(10);
 
 /// What has come of a stage.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(super) enum Verdict {
     /// What it is for, in words.
     Done(String),

@@ -69,7 +69,7 @@ impl Api {
             let mut counts = ObjectCounts::default();
             let result = carry_out(prepared, &sender, &mut counts).await;
             if !validate_only {
-                let result = result.as_ref().map(|()| ());
+                let result = result.as_ref().copied();
                 audit::record_objects(&caller, "ApplyObjects", objects, &counts, result);
             }
             if let Err(status) = result {

@@ -184,7 +184,7 @@ impl Api {
                 let projections = self.handle.projections();
                 let pods = projections.iter().filter(|pod| pod.bundle == *bundle);
                 let names = pods.map(|pod| format!("{} of bundle {bundle}", pod.key));
-                Err(still_run(names.collect()))
+                Err(still_run(&names.collect::<Vec<_>>()))
             }
         }
     }
@@ -223,7 +223,7 @@ impl Api {
                 }
             }
             if Instant::now() + LOOK > until {
-                return Err(still_run(left));
+                return Err(still_run(&left));
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -255,7 +255,7 @@ impl Api {
     }
 }
 
-fn still_run(pods: Vec<String>) -> Status {
+fn still_run(pods: &[String]) -> Status {
     let which = if pods.is_empty() {
         "the container runtime does not tell what runs".to_owned()
     } else {

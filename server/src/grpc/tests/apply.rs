@@ -149,7 +149,7 @@ async fn what_fails_has_its_code_reason_and_field() {
         ),
         (
             with(&|it| {
-                it.manifests = vec!["{apiVersion: v1, kind: Cat, metadata: {name: c}}".into()]
+                it.manifests = vec!["{apiVersion: v1, kind: Cat, metadata: {name: c}}".into()];
             }),
             Code::InvalidArgument,
             "UNKNOWN_KIND",

@@ -136,6 +136,7 @@ async fn a_restart_that_has_failed_is_made_up_for() {
     assert!(error.message().contains("exit status: 7"), "{error:?}");
     assert_eq!(bare.file("kubelet.conf"), request.kubeconfig);
 
+    #[expect(clippy::disallowed_methods, reason = "the ban is for the daemon")]
     std::fs::remove_file(bare.path("broken")).unwrap();
     let done = bare.configure(request.clone()).await.unwrap();
     assert!(done.changed.is_empty() && done.restarted);
