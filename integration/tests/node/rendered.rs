@@ -56,6 +56,8 @@ impl<'node> Cluster<'node> {
                 "kubeControllerManager": images::KUBE_CONTROLLER_MANAGER,
                 "kubeScheduler": images::KUBE_SCHEDULER,
             },
+            // The machines of several tests have one disk.
+            "etcd": {"dataDirectory": folder.join("etcd")},
         });
         fs::create_dir_all(&folder).unwrap();
         let file = folder.join("cluster.yaml");
