@@ -131,19 +131,6 @@ impl Node {
         self.restart_kubelet()
     }
 
-    /// Restarts the kubelet with this kubeconfig, for an API server that the rig did not plan.
-    ///
-    /// # Errors
-    /// As [`Node::bind_kubelet`].
-    pub fn bind_kubelet_with(&self, kubeconfig: &str) -> Result<()> {
-        let folder = self.layout.control_plane();
-        fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-        let file = folder.join("kubelet.kubeconfig");
-        fs::write(&file, kubeconfig).with_context(|| format!("write {}", file.display()))?;
-        self.record(|state| state.kubelet_uses_api_server = true)?;
-        self.restart_kubelet()
-    }
-
     /// Kills etcd and kube-apiserver with SIGKILL and removes their data. Their addresses and certificates
     /// stay, so that a kubelet that is bound to them can be restarted, and is unsynced then.
     ///

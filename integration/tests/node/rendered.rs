@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use seedpod_client::cluster::{ClusterConfiguration, Rendered, render};
 use seedpod_client::{Folder, RemoveBundle, Wait};
 use seedpod_integration::binaries::{self, Tool};
-use seedpod_integration::{HttpClient, Node, free_ports, images, wait_for, wait_until};
+use seedpod_integration::{HttpClient, Node, images, wait_for, wait_until};
 use serde_json::{Value, json};
 
 use crate::rig::LIMIT;
@@ -17,21 +17,17 @@ pub(crate) const NAMESPACE: &str = "kube-system";
 
 /// A rendered cluster, of which nothing runs at first.
 pub(crate) struct Cluster<'node> {
-    pub(crate) node: &'node Node,
-    pub(crate) scene: Scene<'node>,
+    node: &'node Node,
+    scene: Scene<'node>,
     pub(crate) rendered: Rendered,
     kubectl: PathBuf,
     kubeconfig: PathBuf,
     /// An administrator.
     pub(crate) client: HttpClient,
-    /// The API server's port.
-    pub(crate) port: u16,
-    /// Where the CA and the administrator's certificate are.
-    pub(crate) folder: PathBuf,
 }
 
 impl<'node> Cluster<'node> {
-    /// Renders a cluster of this node, with ports and images of the rig's.
+    /// Renders a cluster of this machine, with images of the rig's.
     pub(crate) fn render(node: &'node Node, theme: &str) -> Self {
         for image in [
             images::ETCD,
@@ -41,8 +37,7 @@ impl<'node> Cluster<'node> {
         ] {
             node.ensure_image(image).unwrap();
         }
-        let [api, client, peer, metrics, manager, scheduler] = free_ports().unwrap();
-        let folder = node.dir().join(theme);
+        let folder = node.layout().scratch().join(theme);
         let version = version_of_the_rig();
         let configuration = json!({
             "apiVersion": "seedpod.dev/v1alpha1",
@@ -61,15 +56,8 @@ impl<'node> Cluster<'node> {
                 "kubeControllerManager": images::KUBE_CONTROLLER_MANAGER,
                 "kubeScheduler": images::KUBE_SCHEDULER,
             },
-            "etcd": {
-                "dataDirectory": folder.join("etcd"),
-                "clientPort": client,
-                "peerPort": peer,
-                "metricsPort": metrics,
-            },
-            "apiServer": {"port": api},
-            "controllerManager": {"port": manager},
-            "scheduler": {"port": scheduler},
+            // The machines of several tests have one disk.
+            "etcd": {"dataDirectory": folder.join("etcd")},
         });
         fs::create_dir_all(&folder).unwrap();
         let file = folder.join("cluster.yaml");
@@ -92,9 +80,9 @@ impl<'node> Cluster<'node> {
             rendered,
             kubectl: binaries::find(Tool::Kubectl).unwrap(),
             kubeconfig,
-            client: HttpClient::mutual_tls(api, &ca, &certificate, &key).unwrap(),
-            port: api,
-            folder,
+            client: HttpClient::mutual_tls(6443, &ca, &certificate, &key)
+                .unwrap()
+                .at(node.address()),
         }
     }
 
@@ -113,7 +101,11 @@ impl<'node> Cluster<'node> {
     /// Restarts the kubelet with the rendered kubeconfig, and waits until its node is registered.
     pub(crate) fn join(&self) {
         let kubeconfig = &self.rendered.kubeconfigs.kubelets[&self.node.name()];
-        self.node.bind_kubelet_with(kubeconfig).unwrap();
+        let layout = self.node.layout();
+        let authority = &self.rendered.pki.cluster.certificate;
+        fs::write(layout.client_ca(), authority).unwrap();
+        fs::write(layout.kubeconfig(), kubeconfig.as_bytes()).unwrap();
+        self.node.restart_kubelet().unwrap();
         let path = format!("/api/v1/nodes/{}", self.node.name());
         wait_until(LIMIT, "the node is registered", || {
             self.client.get(&path).is_ok_and(|it| it.status == 200)
