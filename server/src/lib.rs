@@ -14,7 +14,6 @@ mod grpc;
 mod handoff;
 mod hardening;
 mod http;
-#[allow(dead_code, unused_imports, reason = "the handoff's machine uses it")]
 mod kube;
 mod kubelet;
 mod logs;

@@ -108,12 +108,10 @@ fn judge_refusal(object: &Object, refusal: &Refusal) -> Verdict {
             object: reference(),
             conflicts: conflicts(refusal),
         }),
-        // Somebody else has changed or made it at the same time.
-        409 | 408 => later(false),
         500 if is_fault_of_object(&refusal.message) => refused(),
         429 | 502..=504 => later(!is_webhook(refusal)),
-        // Webhooks that are not up, for example.
-        500..=599 => later(false),
+        // Somebody else has changed or made it at the same time; webhooks that are not up.
+        408 | 409 | 500..=599 => later(false),
         _ => refused(),
     }
 }
