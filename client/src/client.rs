@@ -1,5 +1,6 @@
 //! The client: one connection to one node.
 
+mod apply;
 mod handoff;
 mod node;
 mod objects;

@@ -73,6 +73,12 @@
 //! confirmed with [`Client::confirm_revision`], in time. [`Client::wait_confirmed`] tells which; a program that dies
 //! meanwhile changes nothing about it.
 //!
+//! # Handing over
+//!
+//! [`Client::start_handoff`] has a node move from its injected control plane to the self-hosted one; [`Client::watch_handoff`]
+//! tells how that goes. It goes on without this program, and before it is committed, whatever goes wrong brings the injected
+//! pods back.
+//!
 //! # The way through this crate
 //!
 //! [`Options`] become a `connect` connector (TCP and TLS, or a Unix socket) below a tonic channel; `retry` runs each
@@ -87,6 +93,7 @@
 
 #![warn(missing_docs)]
 
+mod apply;
 #[cfg(feature = "cluster")]
 pub mod certificates;
 mod client;
@@ -108,12 +115,13 @@ mod stream;
 mod types;
 mod wait;
 
+pub use apply::ApplyObjects;
 pub use client::Client;
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{Error, FieldViolation, ServerError};
 #[cfg(feature = "folder")]
 pub use folder::{Folder, FolderError, FolderManifest};
-pub use handoff::{ApplyObjects, HandoffComponent, HandoffDeadlines, StartHandoff};
+pub use handoff::{HandoffComponent, HandoffDeadlines, StartHandoff};
 pub use inject::{FieldValidation, InjectPods};
 pub use node::{CheckNode, ConfigureKubelet, ResetNode};
 pub use options::Options;
@@ -123,12 +131,12 @@ pub use rollback::RollbackBundle;
 pub use stream::{EventOptions, LogOptions, PodsUpdate};
 pub use tonic::Code;
 pub use types::{
-    AppliedObject, ApplyResult, Bundle, BundlePod, BundleState, BundleStatus, Change, ChangeType,
+    AppliedObject, AppliedResult, Bundle, BundlePod, BundleState, BundleStatus, Change, ChangeType,
     ConfiguredKubelet, Container, ContainerState, Event, EventType, Handoff, HandoffFailure,
     HandoffState, HandoffStep, ImageCheck, Injected, Kubelet, KubeletState, KubeletSync, Limits,
-    LogLine, LogStream, Node, NodeCheck, Object, ObjectChange, ObjectKey, ObjectKind, Objects,
-    Origin, PathCheck, Pod, PodReference, PodState, PortCheck, Problem, ResetDone, Revision,
-    RolledBack, Runtime, RuntimeState, Steering, SteeringCheck, SteeringMode, Termination, Trial,
-    TrialConfirmation, TrialState, TrialStatus, Warning,
+    LogLine, LogStream, Node, NodeCheck, Object, ObjectChange, ObjectKey, ObjectKind,
+    ObjectReference, Objects, Origin, PathCheck, Pod, PodReference, PodState, PortCheck, Problem,
+    ResetDone, Revision, RolledBack, Runtime, RuntimeState, Steering, SteeringCheck, SteeringMode,
+    Termination, Trial, TrialConfirmation, TrialState, TrialStatus, Warning,
 };
 pub use wait::{Wait, WaitError};

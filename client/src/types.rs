@@ -3,6 +3,7 @@
 //! All of them may grow fields and variants with a newer API, hence `non_exhaustive`. Times are `None` where the node
 //! gives none. With the feature `serde` they serialise with lowerCamelCase keys.
 
+mod applied;
 mod bundle;
 mod check;
 mod container;
@@ -16,6 +17,7 @@ mod revision;
 mod status;
 mod trial;
 
+pub use applied::{AppliedObject, AppliedResult, ObjectReference};
 pub(crate) use bundle::required as required_bundle;
 pub use bundle::{Bundle, BundlePod, Change, ChangeType, Injected, Warning};
 pub use check::{
@@ -23,10 +25,7 @@ pub use check::{
 };
 pub use container::{Container, ContainerState, Termination};
 pub use event::{Event, EventType};
-pub use handoff::{
-    AppliedObject, ApplyResult, Handoff, HandoffFailure, HandoffState, HandoffStep, Steering,
-    SteeringMode,
-};
+pub use handoff::{Handoff, HandoffFailure, HandoffState, HandoffStep, Steering, SteeringMode};
 pub use log::{LogLine, LogStream};
 pub use node::{
     Kubelet, KubeletState, KubeletSync, Limits, Node, Objects, Problem, Runtime, RuntimeState,

@@ -2,12 +2,15 @@
 
 mod status;
 
+use std::fs::{self, File};
 use std::io::{Read, stdin};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use seedpod_integration::binaries::{self, Tool};
 use seedpod_integration::packages::{self, Package};
 use seedpod_integration::{Node, NodeNetwork, NodeOptions, Seedpodd, SeedpoddOptions, run_guard};
@@ -50,6 +53,14 @@ enum Command {
         verb: Verb,
         /// The node's folder
         dir: PathBuf,
+    },
+    /// Pack images that only some nodes need, such as rig.local/etcd:1, and import them into a node that was started
+    Image {
+        /// The node's folder
+        dir: PathBuf,
+        /// The images
+        #[arg(required = true)]
+        references: Vec<String>,
     },
     /// Print what runs, with process ids, ports and paths
     Status {
@@ -134,8 +145,17 @@ impl Command {
                     Node::destroy(&dir)?;
                 }
             }
-            Self::Kubelet { verb, dir } => verb.on_kubelet(&Node::open(&dir)?)?,
+            Self::Kubelet { verb, dir } => {
+                leave_played_boot()?;
+                verb.on_kubelet(&Node::open(&dir)?)?;
+            }
             Self::ApiServer { verb, dir } => verb.on_api_server(&Node::open(&dir)?)?,
+            Self::Image { dir, references } => {
+                let node = Node::open(&dir)?;
+                for reference in references {
+                    node.ensure_image(&reference)?;
+                }
+            }
             Self::Status { dir } => return status::print(&dir),
             Self::Tools { names } => print_tools(&names)?,
             Self::Packages => {
@@ -146,6 +166,21 @@ impl Command {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// A daemon that was shown another boot has children with its clock, by which processes have begun at other times.
+fn leave_played_boot() -> Result<()> {
+    let (own, host) = ("/proc/self/ns/time", "/proc/1/ns/time");
+    // A kernel without such namespaces has none to leave.
+    let (Ok(here), Ok(there)) = (fs::read_link(own), fs::read_link(host)) else {
+        return Ok(());
+    };
+    if here == there {
+        return Ok(());
+    }
+    let namespace = File::open(host).with_context(|| format!("open {host}"))?;
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Time))
+        .context("return to the host's clocks")
 }
 
 impl Verb {

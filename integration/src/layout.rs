@@ -162,6 +162,12 @@ impl Layout {
         self.joining().join("client-ca.crt")
     }
 
+    /// What a node with a network of its own has at `/var/lib/etcd`.
+    #[must_use]
+    pub fn etcd(&self) -> PathBuf {
+        self.dir.join("etcd")
+    }
+
     /// The folder of the daemon: configuration, certificates, state and socket.
     #[must_use]
     pub fn seedpodd(&self) -> PathBuf {
@@ -200,6 +206,7 @@ impl Layout {
             self.images(),
             self.control_plane(),
             self.joining(),
+            self.etcd(),
             self.seedpodd(),
             self.scratch(),
             self.state_file(),

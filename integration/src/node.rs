@@ -232,6 +232,12 @@ impl Node {
         self.state().address()
     }
 
+    /// Whether the kubelet is bare: see [`NodeOptions::bare`].
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        self.state().bare.is_some()
+    }
+
     /// The kubelet's HTTPS port at [`Node::address`], where everybody may do everything.
     #[must_use]
     pub fn kubelet_port(&self) -> u16 {
@@ -365,14 +371,21 @@ impl Node {
         self.launch_in(name, program, args, Some(&["mount", "net"]))
     }
 
-    /// As [`Node::launch`], with the host's mounts.
+    /// As [`Node::launch`], with the host's mounts, unless the node has a network of its own: then it is a machine, of
+    /// whose files the host's stand for most.
     pub(crate) fn launch_on_host(
         &self,
         name: &str,
         program: &Path,
         args: Vec<String>,
     ) -> Result<ProcessRecord> {
-        self.launch_in(name, program, args, Some(&["net"]))
+        let own_network = self.state().own_network.is_some();
+        let namespaces: Option<&[&str]> = if own_network {
+            Some(&["mount", "net"])
+        } else {
+            None
+        };
+        self.launch_in(name, program, args, namespaces)
     }
 
     fn launch_in(

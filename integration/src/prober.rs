@@ -43,7 +43,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How many requests a user has under way at one address. One more is left out, and counted: on a machine that has not the
 /// time for all of them, they would pile up until none is in time.
-const UNDER_WAY: usize = 8;
+const UNDER_WAY: usize = 4;
 
 /// How often a thread of the prober should have its turn, to see whether the machine has time for it.
 const HEARTBEAT: Duration = Duration::from_millis(10);
@@ -83,7 +83,7 @@ pub struct User {
 /// What a user asks for.
 #[derive(Clone, Debug)]
 pub enum Asks {
-    /// A GET of this path.
+    /// A GET of this path. Not `/readyz`, which is 500 by design while a server starts or stops.
     Read(String),
     /// An update of a ConfigMap in the namespace `default`, each time to another content.
     Write,
@@ -135,7 +135,7 @@ struct Shared {
 }
 
 impl Prober {
-    /// Starts asking. Returns when each user has had one answer of 2xx at each address.
+    /// Starts asking, and blocks the thread as [`Self::finish`] does. Returns when each user has had one answer of 2xx at each address.
     ///
     /// # Errors
     /// When a file cannot be read, the namespace cannot be entered, or somebody gets no answer within 30 s.

@@ -129,6 +129,15 @@ impl<'node> Seedpodd<'node> {
             },
             "log": {"format": "text"},
         });
+        if self.node.is_bare() {
+            let layout = self.node.layout();
+            config["kubelet"] = json!({
+                "kubeconfigFile": layout.kubeconfig(),
+                "bootstrapKubeconfigFile": layout.bootstrap_kubeconfig(),
+                "clientCAFile": layout.client_ca(),
+            });
+            config["kubeletRestart"] = json!({"command": self.node.kubelet_restart_command()?});
+        }
         let Some(keys) = config.as_object_mut() else {
             bail!("the configuration is no object")
         };

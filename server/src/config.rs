@@ -4,6 +4,7 @@
 //! [`Configuration`], where whatever can be decided from the file alone has been decided.
 
 mod file;
+mod joining;
 mod value;
 
 use std::{
@@ -48,6 +49,10 @@ pub struct Configuration {
     pub projection: Projection,
     /// What is waited for, and how long.
     pub readiness: Readiness,
+    /// The kubelet's files that a client may write.
+    pub kubelet_files: KubeletFiles,
+    /// What `ResetNode` may remove, each with all that is in it.
+    pub reset_directories: Vec<PathBuf>,
     /// How the kubelet can be restarted, when it has to; `None`: it must not.
     pub kubelet_restart: Option<KubeletRestart>,
     /// The address at which probes reach pods in the host's network; `None`: that of the default route.
@@ -226,6 +231,17 @@ impl Default for Handoff {
             standby_after: Duration::from_secs(60),
         }
     }
+}
+
+/// What a kubelet needs to join a cluster. Each of `None`: no client may write it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KubeletFiles {
+    /// The kubelet's `--kubeconfig`.
+    pub kubeconfig: Option<PathBuf>,
+    /// The kubelet's `--bootstrap-kubeconfig`.
+    pub bootstrap_kubeconfig: Option<PathBuf>,
+    /// The kubelet's `authentication.x509.clientCAFile`.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// How the kubelet is restarted.

@@ -153,7 +153,6 @@ impl EventSink {
     }
 
     /// The same sink for somebody who outlives the node and must not hold up its end.
-    #[cfg(test)]
     pub(crate) fn passive(&self) -> Self {
         Self {
             queue: self.queue.clone(),

@@ -39,7 +39,7 @@ use seedpod_proto::v1::{
 use tokio::sync::Semaphore;
 use tonic::service::Routes;
 
-use crate::{metrics::Metrics, node::NodeHandle, runtime_cri::CriRuntime};
+use crate::{host::Host, metrics::Metrics, node::NodeHandle, runtime_cri::CriRuntime};
 
 /// How many large requests are checked at once. Checking takes processor time and a multiple of the request's size in
 /// memory; the others wait for their turn.
@@ -64,6 +64,8 @@ pub(crate) struct NodeInfo {
     pub(crate) request_timeout: std::time::Duration,
     /// The most bytes of one request's message.
     pub(crate) max_message_bytes: usize,
+    /// What may be changed on the node beside the pods.
+    pub(crate) host: Host,
 }
 
 /// What both services work on. Cheap to clone.

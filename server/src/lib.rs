@@ -13,6 +13,7 @@ pub mod fuzzing;
 mod grpc;
 mod handoff;
 mod hardening;
+mod host;
 mod http;
 mod kube;
 mod kubelet;

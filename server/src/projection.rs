@@ -27,7 +27,10 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::directory::{Directory, ForeignFile};
+pub(crate) use self::{
+    directory::{Directory, ForeignFile},
+    restart::Restarter,
+};
 use crate::{
     config::KubeletRestart,
     events::EventSink,
@@ -61,6 +64,8 @@ pub(crate) struct ProjectionView {
     pub(crate) pods: watch::Receiver<Arc<Vec<PodProjection>>>,
     /// What is wrong with the directory.
     pub(crate) problems: watch::Receiver<Vec<Problem>>,
+    /// How the kubelet is restarted, also by others.
+    pub(crate) restarter: Restarter,
 }
 
 /// What the projection looks at.
@@ -88,8 +93,10 @@ pub(crate) fn start<R: Runtime>(
 ) -> (ProjectionView, JoinHandle<()>) {
     let (publish_pods, pods) = watch::channel(Arc::new(Vec::new()));
     let (publish_problems, problems) = watch::channel(Vec::new());
+    let restarter = Restarter::new(settings.kubelet_restart.clone());
     let task = task::Task::new(
         settings,
+        restarter.clone(),
         wave_timeout,
         directory,
         volumes,
@@ -103,5 +110,10 @@ pub(crate) fn start<R: Runtime>(
         },
     );
     let task = tokio::spawn(task.run(inlets, shutdown));
-    (ProjectionView { pods, problems }, task)
+    let view = ProjectionView {
+        pods,
+        problems,
+        restarter,
+    };
+    (view, task)
 }

@@ -17,6 +17,7 @@
 //!
 //! `group.rs` gets the program to the group, `keeper.rs` keeps it there, `trial.rs` sees whether all of it works here.
 
+mod diag;
 mod group;
 mod identity;
 mod keeper;
@@ -233,6 +234,15 @@ impl Steerer {
         let inode = |it: sockets::Socket| Listener { inode: it.inode };
         Ok(listeners.into_iter().map(inode).collect())
     }
+}
+
+/// The listeners on a port in the network namespace of the calling thread.
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub(crate) fn listeners_on(port: u16) -> io::Result<Vec<Listener>> {
+    let inode = |it: sockets::Socket| Listener { inode: it.inode };
+    Ok(sockets::listeners(port)?.into_iter().map(inode).collect())
 }
 
 /// Whether one of these processes has accepted the connection, the other end of which is on this machine and in this

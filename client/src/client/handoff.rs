@@ -1,56 +1,12 @@
 //! The calls about handing over to a self-hosted control plane.
 
-use futures_util::{Stream, TryStreamExt as _, stream};
 use seedpod_proto::v1::{self, handoff_service_client::HandoffServiceClient};
 use tonic::transport::Channel;
 
 use super::{Client, MAX_ANSWER};
-use crate::{AppliedObject, ApplyObjects, Error, Handoff, StartHandoff, retry::Repeat};
+use crate::{Error, Handoff, StartHandoff, retry::Repeat};
 
 impl Client {
-    /// Has the node apply objects to its cluster, and tells of each object when it is applied, and what it waits for
-    /// when it must wait. The stream ends when all are applied, or with the first error.
-    ///
-    /// # Guarantees
-    /// The request can be made again at any time, whatever became of it: what is applied already is left as it is. The
-    /// stream does not do that by itself, since the node tries for as long as the [request](ApplyObjects::timeout) says.
-    /// The deadline of calls is for the beginning alone.
-    ///
-    /// # Errors
-    /// Those of [`Error`]; [`Code::Aborted`](crate::Code::Aborted) when another field manager has a field,
-    /// [`Code::PermissionDenied`](crate::Code::PermissionDenied) when the kubeconfig's credentials do not suffice,
-    /// [`Code::Unavailable`](crate::Code::Unavailable) when the time was up.
-    ///
-    /// # Cancel safety
-    /// Dropping the stream ends the call; what was applied stays.
-    pub fn apply_objects(
-        &self,
-        request: &ApplyObjects,
-    ) -> impl Stream<Item = Result<AppliedObject, Error>> + Send + Unpin + use<> {
-        const METHOD: &str = "ApplyObjects";
-        let client = self.clone();
-        let message = request.to_message();
-        let open = async move {
-            let mut service = service(client.channel.clone());
-            let deadline = client.settings.deadline;
-            let opened = tokio::time::timeout(deadline, service.apply_objects(message)).await;
-            let answers = match opened {
-                Ok(Ok(response)) => response.into_inner(),
-                Ok(Err(status)) => return Err(client.broken_stream(&status, METHOD)),
-                Err(_) => {
-                    return Err(Error::Deadline {
-                        method: METHOD,
-                        after: deadline,
-                    });
-                }
-            };
-            Ok(answers
-                .map_ok(AppliedObject::from)
-                .map_err(move |status| client.broken_stream(&status, METHOD)))
-        };
-        Box::pin(stream::once(open).try_flatten())
-    }
-
     /// Begins a handoff: from the injected control plane to the self-hosted one. The answer comes when that is durable
     /// on the node, which goes on without this client; [`Self::watch_handoff`] tells how. With
     /// [`validate_only`](StartHandoff::validate_only) nothing begins.

@@ -15,8 +15,6 @@ use zeroize::Zeroizing;
 
 pub(super) use make::{Made, load_or_make};
 
-use super::render::UnfitFile;
-
 /// Keys and certificates of a cluster, as PEM.
 #[derive(Debug, Clone)]
 pub struct Pki {

@@ -164,44 +164,6 @@ mirror! {
     }
 }
 
-/// What has become of one object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize),
-    serde(rename_all = "camelCase")
-)]
-#[non_exhaustive]
-pub struct AppliedObject {
-    /// For example `apps/v1`.
-    pub api_version: String,
-    /// For example `DaemonSet`.
-    pub kind: String,
-    /// Empty for objects of the cluster as a whole.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// What has become of it.
-    pub result: ApplyResult,
-    /// Why it is not applied yet; with [`validate_only`](crate::ApplyObjects::validate_only) what could not be checked.
-    /// Empty otherwise.
-    pub message: String,
-}
-
-mirror! {
-    /// What has become of an object.
-    ApplyResult for v1::apply_objects_response::Result, else Unrecognized {
-        /// It was not there before.
-        Created = "created",
-        /// It was there and was changed.
-        Configured = "configured",
-        /// It was there as demanded.
-        Unchanged = "unchanged",
-        /// It is tried again.
-        Waiting = "waiting",
-    }
-}
-
 impl From<v1::Handoff> for Handoff {
     fn from(wire: v1::Handoff) -> Self {
         Self {
@@ -237,20 +199,6 @@ impl From<v1::HandoffStep> for HandoffStep {
             state: HandoffState::from_wire(wire.state),
             start_time: wire.start_time.and_then(|time| time.try_into().ok()),
             end_time: wire.end_time.and_then(|time| time.try_into().ok()),
-            message: wire.message,
-        }
-    }
-}
-
-impl From<v1::ApplyObjectsResponse> for AppliedObject {
-    fn from(wire: v1::ApplyObjectsResponse) -> Self {
-        let object = wire.object.unwrap_or_default();
-        Self {
-            api_version: object.api_version,
-            kind: object.kind,
-            namespace: object.namespace,
-            name: object.name,
-            result: ApplyResult::from_wire(wire.result),
             message: wire.message,
         }
     }

@@ -207,6 +207,9 @@ fn every_help_text_is_there_and_fits_100_columns() {
         &["config", "--help"],
         &["config", "set-context", "--help"],
         &["config", "encryption-key", "--help"],
+        &["up", "--help"],
+        &["up", "phase", "--help"],
+        &["down", "--help"],
         &["version", "--help"],
         &["completion", "--help"],
     ] {
@@ -220,7 +223,7 @@ fn every_help_text_is_there_and_fits_100_columns() {
         .stdout(contains("Exit codes:"));
     for verb in [
         "inject", "get", "describe", "logs", "events", "history", "diff", "rollback", "confirm",
-        "remove",
+        "remove", "up", "down",
     ] {
         seedpod(&[verb, "--help"])
             .assert()

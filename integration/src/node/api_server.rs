@@ -1,6 +1,7 @@
 //! etcd and kube-apiserver on the node, and a kubelet bound to them.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use crate::state::ApiServerState;
 pub struct ApiServer {
     /// A kubeconfig of a cluster administrator.
     pub kubeconfig: PathBuf,
-    /// The address, `https://127.0.0.1:PORT`.
+    /// The address, `https://127.0.0.1:PORT`, or that of a node with a network of its own.
     pub url: String,
     /// Requests as the administrator.
     pub client: HttpClient,
@@ -63,7 +64,7 @@ impl Node {
         self.launch(
             KUBE_APISERVER,
             &kube_apiserver,
-            api_server_arguments(&folder, &state),
+            api_server_arguments(&folder, &state, self.address()),
         )?;
         let client = self.administrator(state.port)?;
         self.wait_serving(KUBE_APISERVER, || {
@@ -86,7 +87,12 @@ impl Node {
             port,
             etcd_ports: [client_port, peer_port],
         };
-        write_pki(&self.layout.control_plane(), &self.name(), port)?;
+        write_pki(
+            &self.layout.control_plane(),
+            &self.name(),
+            self.address(),
+            port,
+        )?;
         self.record(|record| record.api_server = Some(state.clone()))?;
         Ok(state)
     }
@@ -102,7 +108,7 @@ impl Node {
             .context("the node has no API server")?;
         Ok(ApiServer {
             kubeconfig: self.layout.control_plane().join("admin.kubeconfig"),
-            url: format!("https://127.0.0.1:{}", state.port),
+            url: format!("https://{}:{}", self.address(), state.port),
             client: self.administrator(state.port)?,
         })
     }
@@ -110,7 +116,7 @@ impl Node {
     pub(super) fn administrator(&self, port: u16) -> Result<HttpClient> {
         let [ca, certificate, key] =
             ["ca.crt", "admin.crt", "admin.key"].map(|name| self.layout.control_plane().join(name));
-        HttpClient::mutual_tls(port, &ca, &certificate, &key)
+        Ok(HttpClient::mutual_tls(port, &ca, &certificate, &key)?.at(self.address()))
     }
 
     /// Restarts the kubelet with a kubeconfig for the node's API server, where it registers itself.
@@ -174,12 +180,21 @@ pub(super) fn etcd_arguments(folder: &Path, state: &ApiServerState) -> Vec<Strin
     ]
 }
 
-pub(super) fn api_server_arguments(folder: &Path, state: &ApiServerState) -> Vec<String> {
+pub(super) fn api_server_arguments(
+    folder: &Path,
+    state: &ApiServerState,
+    address: Ipv4Addr,
+) -> Vec<String> {
+    let all = if address.is_loopback() {
+        address
+    } else {
+        Ipv4Addr::UNSPECIFIED
+    };
     let file = |name: &str| folder.join(name).display().to_string();
     vec![
         format!("--etcd-servers=http://127.0.0.1:{}", state.etcd_ports[0]),
-        "--bind-address=127.0.0.1".to_owned(),
-        "--advertise-address=127.0.0.1".to_owned(),
+        format!("--bind-address={all}"),
+        format!("--advertise-address={address}"),
         // The endpoints of the `kubernetes` Service may not be on the loopback interface.
         "--endpoint-reconciler-type=none".to_owned(),
         format!("--secure-port={}", state.port),
@@ -201,11 +216,15 @@ pub(super) fn api_server_arguments(folder: &Path, state: &ApiServerState) -> Vec
 }
 
 /// Writes all certificates and kubeconfigs.
-fn write_pki(folder: &Path, node: &str, port: u16) -> Result<()> {
+fn write_pki(folder: &Path, node: &str, address: Ipv4Addr, port: u16) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
     let authority = Authority::new("rig")?;
     authority.write(&folder.join("ca.crt"))?;
-    let names = ["localhost", "127.0.0.1", "kubernetes.default.svc"];
+    let address = address.to_string();
+    let mut names = vec!["localhost", "127.0.0.1", "kubernetes.default.svc"];
+    if !names.contains(&address.as_str()) {
+        names.push(&address);
+    }
     authority.issue(folder, "server", &Request::server("kube-apiserver", &names))?;
     write_key_pair(
         &folder.join("service-account.key"),

@@ -5,6 +5,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::Node;
@@ -27,6 +29,8 @@ pub struct ControlPlane {
     pub clients: [Value; 2],
     /// Requests to the API server as an administrator.
     pub client: HttpClient,
+    /// The API server's port, on 127.0.0.1 too.
+    pub port: u16,
     data: PathBuf,
 }
 
@@ -71,6 +75,34 @@ impl ControlPlane {
             .all(|tool| self.holder(tool.name()).is_some())
     }
 
+    /// A kubeconfig for the node's kubelet, with all that it needs inline, and the authority of its clients.
+    ///
+    /// # Errors
+    /// Fails when a certificate can't be read.
+    pub fn kubelet_files(&self) -> Result<(String, String)> {
+        let folder = self.data.parent().unwrap_or(&self.data);
+        let read = |name: &str| {
+            let file = folder.join(name);
+            fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))
+        };
+        let (ca, certificate, key) = (read("ca.crt")?, read("kubelet.crt")?, read("kubelet.key")?);
+        let kubeconfig = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "rig", "cluster": {
+                "server": format!("https://127.0.0.1:{}", self.port),
+                "certificate-authority-data": STANDARD.encode(&ca),
+            }}],
+            "users": [{"name": "kubelet", "user": {
+                "client-certificate-data": STANDARD.encode(certificate),
+                "client-key-data": STANDARD.encode(key),
+            }}],
+            "contexts": [{"name": "rig", "context": {"cluster": "rig", "user": "kubelet"}}],
+            "current-context": "rig",
+        });
+        Ok((kubeconfig.to_string(), ca))
+    }
+
     fn holder(&self, lease: &str) -> Option<String> {
         let path = format!("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/{lease}");
         let answer = self.client.get(&path).ok().filter(|it| it.status == 200)?;
@@ -110,7 +142,7 @@ impl Node {
         }
         let folder = self.layout.control_plane();
         let [controller_manager_port, scheduler_port] = free_ports()?;
-        let mut api_server = api_server_arguments(&folder, &state);
+        let mut api_server = api_server_arguments(&folder, &state, self.address());
         api_server.retain(|argument| !argument.starts_with("--authorization-mode="));
         api_server.push("--authorization-mode=Node,RBAC".to_owned());
 
@@ -143,6 +175,7 @@ impl Node {
                 ),
             ],
             client: self.administrator(state.port)?,
+            port: state.port,
             data: folder.join("etcd"),
         })
     }

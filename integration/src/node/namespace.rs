@@ -14,11 +14,16 @@ use crate::process::tail;
 /// Paths that containerd, its shims, the CNI library and the kubelet use whatever they are told.
 const PRIVATE: &str = "/run/containerd /run/nri /var/lib/cni /var/lib/kubelet /var/log/containers";
 
+/// Where etcd keeps its data when nothing else is said. A machine of its own has one of its own, which stays when its
+/// power is cut.
+const ETCD: &str = "/var/lib/etcd";
+
 /// Mounts of the host still arrive in the namespace; below it, mounts are shared as a kubelet expects.
 const SCRIPT: &str = r#"set -e
 mount --make-rslave /
 mount --make-rshared /
 for folder in $1; do mkdir -p "$folder"; mount -t tmpfs -o mode=755 rig "$folder"; done
+if [ -n "$2" ]; then mkdir -p "$2" "$3"; mount --bind "$2" "$3"; fi
 echo ready
 exec sleep infinity"#;
 
@@ -29,6 +34,10 @@ impl Node {
         let mut arguments = vec!["--mount", "--propagation", "unchanged"];
         arguments.extend(own_network.is_some().then_some("--net"));
         arguments.extend(["--", "sh", "-c", SCRIPT, "rig", PRIVATE]);
+        let etcd = self.layout.etcd().display().to_string();
+        if own_network.is_some() {
+            arguments.extend([etcd.as_str(), ETCD]);
+        }
         let arguments = arguments.into_iter().map(str::to_owned).collect();
         let log = self.layout.log(NAMESPACE);
         // A line of an earlier start must not count.

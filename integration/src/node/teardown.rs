@@ -21,6 +21,7 @@ fn is_kept(layout: &Layout, path: &Path) -> bool {
         layout.scratch(),
         layout.logs(),
         layout.joining(),
+        layout.etcd(),
     ]
     .iter()
     .any(|kept| kept == path)

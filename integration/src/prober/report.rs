@@ -35,7 +35,11 @@ impl Record {
     /// Whether there was an error, another status than 2xx, or too long a wait.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        !matches!(self.outcome, Ok(200..=299)) || self.latency > LIMIT
+        self.has_failed() || self.latency > LIMIT
+    }
+
+    fn has_failed(&self) -> bool {
+        !matches!(self.outcome, Ok(200..=299))
     }
 }
 
@@ -86,6 +90,13 @@ impl Report {
         self.records.iter().filter(|it| it.is_lost()).collect()
     }
 
+    /// Those of the lost that had an error or another status than 2xx. The others were only too slow, which on a machine
+    /// that is short of time says nothing of who answered.
+    #[must_use]
+    pub fn failed(&self) -> Vec<&Record> {
+        self.records.iter().filter(|it| it.has_failed()).collect()
+    }
+
     /// The longest time to an answer, or to the loss.
     #[must_use]
     pub fn longest(&self) -> Duration {
@@ -115,10 +126,11 @@ impl fmt::Display for Report {
         let lost = self.lost();
         writeln!(
             f,
-            "{} requests in {:.1} s, {} lost, {} left out, longest {:.0} ms; begun up to {:.0} ms late, no turn for up to {:.0} ms",
+            "{} requests in {:.1} s, {} lost ({} failed), {} left out, longest {:.0} ms; begun up to {:.0} ms late, no turn for up to {:.0} ms",
             self.requests(),
             self.lasted.as_secs_f64(),
             lost.len(),
+            self.failed().len(),
             self.left_out,
             ms(self.longest()),
             ms(self.lag()),

@@ -200,6 +200,11 @@ fn each_kind_of_loss_is_told() {
     is_there("late answer", &|it| {
         it.outcome == Ok(200) && it.latency > LIMIT
     });
+    let late = |it: &&&Record| it.outcome == Ok(200);
+    assert_eq!(
+        report.failed().len(),
+        lost.len() - lost.iter().filter(late).count()
+    );
     assert!(lost.len() < report.requests(), "{report}");
     assert!(report.longest() > LIMIT);
     let text = report.to_string();

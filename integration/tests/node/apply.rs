@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::TryStreamExt as _;
-use seedpod_client::{AppliedObject, ApplyObjects, ApplyResult, Client, Code, Error};
+use seedpod_client::{AppliedObject, AppliedResult, ApplyObjects, Client, Code, Error};
 use seedpod_integration::{ApiServer, Node, NodeOptions, wait_until};
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use crate::programs::grpcurl;
 use crate::rig::{LIMIT, place};
 use crate::scene::{Scene, run, spawn};
 
-use ApplyResult::{Configured, Created, Unchanged, Waiting};
+use AppliedResult::{Configured, Created, Unchanged, Waiting};
 
 /// What must show up nowhere.
 const NEEDLE: &str = "hunter2hunter2hunter2";
@@ -50,10 +50,10 @@ async fn apply(client: Client, request: ApplyObjects) -> (Vec<AppliedObject>, Re
 }
 
 /// The results without those that wait, by name.
-fn results(told: &[AppliedObject]) -> Vec<(&str, ApplyResult)> {
+fn results(told: &[AppliedObject]) -> Vec<(&str, AppliedResult)> {
     told.iter()
         .filter(|it| it.result != Waiting)
-        .map(|it| (it.name.as_str(), it.result))
+        .map(|it| (it.object.name.as_str(), it.result))
         .collect()
 }
 
@@ -167,7 +167,7 @@ fn fields_of_others_stay_theirs(scene: &Scene<'_>, server: &ApiServer, admin: &s
     let theirs = config_map("theirs", "theirs").to_string();
     let path = "/api/v1/namespaces/apply/configmaps?fieldManager=somebody";
     assert_eq!(server.client.post(path, &theirs).unwrap().status, 201);
-    let ours = ApplyObjects::new(admin).manifests([config_map("theirs", "ours").to_string()]);
+    let ours = ApplyObjects::new(admin).manifest(config_map("theirs", "ours").to_string());
     let error = run(apply(scene.client.clone(), ours)).1.unwrap_err();
     assert_eq!(error.code(), Some(Code::Aborted));
     assert_eq!(error.reason(), Some("FIELD_MANAGER_CONFLICT"));
@@ -175,7 +175,7 @@ fn fields_of_others_stay_theirs(scene: &Scene<'_>, server: &ApiServer, admin: &s
     assert_eq!(refusal.metadata["manager"], "somebody");
     assert_eq!(refusal.metadata["field"], "data.k");
     // What is the same is no conflict.
-    let same = ApplyObjects::new(admin).manifests([theirs]);
+    let same = ApplyObjects::new(admin).manifest(theirs);
     run(apply(scene.client.clone(), same))
         .1
         .expect("it is as theirs");
@@ -212,7 +212,7 @@ fn faults_are_told_as_the_api_server_tells_them(scene: &Scene<'_>, admin: &str) 
     ];
     for (object, part) in rows {
         let request = ApplyObjects::new(admin)
-            .manifests([object.to_string()])
+            .manifest(object.to_string())
             .timeout(Duration::from_secs(20));
         let error = run(apply(scene.client.clone(), request)).1.unwrap_err();
         assert_eq!(error.reason(), Some("OBJECT_REFUSED"), "{object}: {error}");
@@ -223,13 +223,13 @@ fn faults_are_told_as_the_api_server_tells_them(scene: &Scene<'_>, admin: &str) 
         assert!(!text.contains(NEEDLE), "{text}");
     }
     let unknown = json!({"apiVersion": "apps/v1", "kind": "DaemonSett", "metadata": {"name": "a"}});
-    let request = ApplyObjects::new(admin).manifests([unknown.to_string()]);
+    let request = ApplyObjects::new(admin).manifest(unknown.to_string());
     let error = run(apply(scene.client.clone(), request)).1.unwrap_err();
     assert_eq!(error.reason(), Some("UNKNOWN_KIND"));
     let later =
         json!({"apiVersion": "later.example.com/v1", "kind": "Later", "metadata": {"name": "a"}});
     let request = ApplyObjects::new(admin)
-        .manifests([later.to_string()])
+        .manifest(later.to_string())
         .timeout(Duration::from_secs(2));
     let (told, result) = run(apply(scene.client.clone(), request));
     assert_eq!(result.unwrap_err().reason(), Some("OBJECTS_NOT_APPLIED"));
@@ -247,7 +247,7 @@ fn a_dry_run_changes_nothing(scene: &Scene<'_>, server: &ApiServer, admin: &str)
         .validate_only(true);
     let (told, result) = run(apply(scene.client.clone(), request));
     result.expect("all good");
-    let of = |name: &str| told.iter().find(|it| it.name == name).unwrap();
+    let of = |name: &str| told.iter().find(|it| it.object.name == name).unwrap();
     assert_eq!(of("settings").result, Configured);
     assert_eq!(of("agent").result, Unchanged);
     assert_eq!(of("new").result, Created);
@@ -311,7 +311,7 @@ fn credentials_that_do_not_suffice_are_refused_after_a_short_time() {
     let server = node.api_server().unwrap();
     let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "weak"}});
     let request =
-        |user: &str| ApplyObjects::new(kubeconfig(&server, user)).manifests([map.to_string()]);
+        |user: &str| ApplyObjects::new(kubeconfig(&server, user)).manifest(map.to_string());
     let (told, result) = run(apply(scene.client.clone(), request("kube-scheduler")));
     let error = result.unwrap_err();
     assert_eq!(error.code(), Some(Code::PermissionDenied), "{error}");
@@ -324,7 +324,7 @@ fn credentials_that_do_not_suffice_are_refused_after_a_short_time() {
 
     let mut nobody: Value = serde_json::from_str(&kubeconfig(&server, "admin")).unwrap();
     nobody["users"][0]["user"] = json!({"token": NEEDLE});
-    let stranger = ApplyObjects::new(nobody.to_string()).manifests([map.to_string()]);
+    let stranger = ApplyObjects::new(nobody.to_string()).manifest(map.to_string());
     let error = run(apply(scene.client.clone(), stranger)).1.unwrap_err();
     assert_eq!(error.reason(), Some("CREDENTIALS_REFUSED"));
     let (told, result) = run(apply(scene.client.clone(), request("admin")));

@@ -28,7 +28,7 @@ fn plan(node: &Node) -> Plan {
         ca: folder.join("ca.crt"),
         server_name: "127.0.0.1".to_owned(),
         users: vec![
-            User::reader("admin", &admin, "/readyz"),
+            User::reader("admin", &admin, "/api/v1/namespaces/default"),
             User::reader("scheduler", &scheduler, "/api/v1/nodes?limit=1"),
             User::writer("writer", &admin),
         ],

@@ -26,7 +26,7 @@ fn lease(cluster: &Cluster<'_>, name: &str) -> Option<String> {
 }
 
 /// Injects all, and has the kubelet join.
-fn injected<'node>(node: &'node Node, theme: &str) -> Cluster<'node> {
+pub(crate) fn injected<'node>(node: &'node Node, theme: &str) -> Cluster<'node> {
     let cluster = Cluster::render(node, theme);
     cluster.inject();
     assert_eq!(cluster.client.get("/readyz").unwrap().status, 200);

@@ -17,13 +17,17 @@ pub(crate) const NAMESPACE: &str = "kube-system";
 
 /// A rendered cluster, of which nothing runs at first.
 pub(crate) struct Cluster<'node> {
-    node: &'node Node,
-    scene: Scene<'node>,
+    pub(crate) node: &'node Node,
+    pub(crate) scene: Scene<'node>,
     pub(crate) rendered: Rendered,
     kubectl: PathBuf,
     kubeconfig: PathBuf,
     /// An administrator.
     pub(crate) client: HttpClient,
+    /// The API server's port.
+    pub(crate) port: u16,
+    /// Where the CA and the administrator's certificate are.
+    pub(crate) folder: PathBuf,
 }
 
 impl<'node> Cluster<'node> {
@@ -89,6 +93,8 @@ impl<'node> Cluster<'node> {
             kubectl: binaries::find(Tool::Kubectl).unwrap(),
             kubeconfig,
             client: HttpClient::mutual_tls(api, &ca, &certificate, &key).unwrap(),
+            port: api,
+            folder,
         }
     }
 
@@ -183,7 +189,7 @@ pub(crate) fn is_ready(pod: &Value) -> bool {
 }
 
 /// The version of the rig's programs.
-fn version_of_the_rig() -> String {
+pub(crate) fn version_of_the_rig() -> String {
     let program = binaries::find(Tool::KubeApiserver).unwrap();
     let output = Command::new(program).arg("--version").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();

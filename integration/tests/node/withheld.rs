@@ -16,7 +16,7 @@ use crate::rig::LIMIT;
 use crate::scene::Scene;
 
 /// A pod that is back takes no longer than one that is replaced. Generous: the tests share two processors.
-const SOON: Duration = Duration::from_secs(6);
+const SOON: Duration = Duration::from_secs(8);
 
 const BUNDLE: &str = "cp";
 
@@ -54,6 +54,7 @@ fn put_record(scene: &Scene<'_>, withheld: &[&str], returned: &[(&str, u64)]) {
         "stage": "reverted",
         "startTime": "2026-11-25T00:00:00Z",
         "steps": [],
+        "since": {"bootId": "another", "sinceBoot": seconds(0)},
         "deadline": null,
         "failure": null,
         "withheld": withheld,

@@ -145,12 +145,13 @@ impl Scene {
             limits: Limits::default(),
             projection: crate::config::Projection::default(),
             readiness: crate::config::Readiness::default(),
+            kubelet_files: crate::config::KubeletFiles::default(),
+            reset_directories: Vec::new(),
             kubelet_restart: None,
             node_ip: None,
             revision_history_limit: 10,
             trial_max_crashes: 3,
             max_events: 20_000,
-            handoff: crate::config::Handoff::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::{net::IpAddr, path::PathBuf};
 use seedpod_manifest::NodeName;
 use serde::Deserialize;
 
+use super::joining::{KubeletSection, ResetSection};
 use super::{
     Configuration, Handoff, KubeletRestart, Limits, Listen, Log, LogFormat, LogLevel, Projection,
     Readiness, TlsFiles,
@@ -53,6 +54,10 @@ struct File {
     events: EventsSection,
     #[serde(default)]
     handoff: HandoffSection,
+    #[serde(default)]
+    kubelet: KubeletSection,
+    #[serde(default)]
+    reset: ResetSection,
 }
 
 #[derive(Deserialize, Default)]
@@ -194,6 +199,8 @@ impl File {
             trial,
             events,
             handoff,
+            kubelet,
+            reset,
         } = self;
 
         if api_version != API_VERSION {
@@ -252,6 +259,15 @@ impl File {
             }
         }
 
+        let kubelet_root_directory = path_or(kubelet_root_directory, "/var/lib/kubelet");
+        let own = [
+            ("staticPodPath", static_pod_path.as_path()),
+            ("stateDirectory", &state_directory),
+            ("volumesDirectory", &volumes_directory),
+        ];
+        let kubelet_files = kubelet.check(&own)?;
+        let reset_directories = reset.check(&own, &kubelet_root_directory)?;
+
         let listen_address =
             listen_address.map_or_else(|| Some(([0, 0, 0, 0], 10290).into()), |address| address.0);
         let listen = match listen_address {
@@ -280,7 +296,7 @@ impl File {
             volumes_directory,
             encryption_key_file,
             container_runtime_endpoint: container_runtime_endpoint.and_then(|endpoint| endpoint.0),
-            kubelet_root_directory: path_or(kubelet_root_directory, "/var/lib/kubelet"),
+            kubelet_root_directory,
             listen,
             socket_path,
             metrics_address,
@@ -291,6 +307,8 @@ impl File {
             limits: limits.fill(),
             projection: projection.fill(),
             readiness: readiness.fill(),
+            kubelet_files,
+            reset_directories,
             kubelet_restart: kubelet_restart
                 .map(KubeletRestartSection::check)
                 .transpose()?,

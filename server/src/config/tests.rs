@@ -28,6 +28,8 @@ fn defaults() -> Configuration {
         limits: Limits::default(),
         projection: Projection::default(),
         readiness: Readiness::default(),
+        kubelet_files: KubeletFiles::default(),
+        reset_directories: vec!["/var/lib/etcd".into()],
         kubelet_restart: None,
         node_ip: None,
         revision_history_limit: 10,
@@ -292,4 +294,75 @@ fn a_file_that_is_not_there_is_named() {
         "{error}"
     );
     assert!(error.to_string().contains("--config"), "{error}");
+}
+
+#[test]
+fn the_files_of_a_kubelet_are_apart_from_all_else() {
+    let parse = |section: &str| Configuration::parse(&format!("{MINIMAL}kubelet:\n{section}"));
+    let files = parse(
+        "  kubeconfigFile: /etc/kubernetes/kubelet.conf\n  bootstrapKubeconfigFile: \
+         /etc/kubernetes/bootstrap-kubelet.conf\n  clientCAFile: /etc/kubernetes/pki/ca.crt\n",
+    )
+    .unwrap()
+    .kubelet_files;
+    let expected = KubeletFiles {
+        kubeconfig: Some("/etc/kubernetes/kubelet.conf".into()),
+        bootstrap_kubeconfig: Some("/etc/kubernetes/bootstrap-kubelet.conf".into()),
+        client_ca: Some("/etc/kubernetes/pki/ca.crt".into()),
+    };
+    assert_eq!(files, expected);
+    for (section, message) in [
+        (
+            "  kubeconfigFile: kubelet.conf\n",
+            "kubelet.kubeconfigFile: ",
+        ),
+        (
+            "  kubeconfigFile: /kubelet.conf\n",
+            "kubelet.kubeconfigFile: must be a file in a directory",
+        ),
+        (
+            "  clientCAFile: /etc/kubernetes/manifests/ca.crt\n",
+            "kubelet.clientCAFile: must not be within staticPodPath",
+        ),
+        (
+            "  kubeconfigFile: /a/b\n  bootstrapKubeconfigFile: /a//b\n",
+            "kubelet.bootstrapKubeconfigFile: is the same file as kubelet.kubeconfigFile",
+        ),
+    ] {
+        let error = parse(section).unwrap_err();
+        assert!(error.starts_with(message), "{section}: {error}");
+    }
+}
+
+#[test]
+fn what_may_be_removed_is_far_from_what_is_needed() {
+    let parse =
+        |list: &str| Configuration::parse(&format!("{MINIMAL}reset:\n  directories: {list}\n"));
+    let directories = parse("[/var/lib/etcd, /srv/data]")
+        .unwrap()
+        .reset_directories;
+    assert_eq!(
+        directories,
+        ["/var/lib/etcd", "/srv/data"].map(PathBuf::from)
+    );
+    assert!(parse("[]").unwrap().reset_directories.is_empty());
+    for (list, message) in [
+        ("[/]", "reset.directories[0]: / is too much"),
+        (
+            "[/srv/data, /var]",
+            "reset.directories[1]: /var is too much",
+        ),
+        (
+            "[/var/lib]",
+            "reset.directories[0]: /var/lib must be apart from stateDirectory",
+        ),
+        (
+            "[/var/lib/kubelet/pods]",
+            "reset.directories[0]: /var/lib/kubelet/pods must be apart from kubeletRootDirectory",
+        ),
+        ("[/var/lib/../etc]", "reset.directories"),
+    ] {
+        let error = parse(list).unwrap_err();
+        assert!(error.starts_with(message), "{list}: {error}");
+    }
 }

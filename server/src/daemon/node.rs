@@ -13,6 +13,7 @@ use crate::{
     config::Configuration,
     fs::{Disk, FileSystem},
     grpc, handoff,
+    host::Host,
     http::Observed,
     kubelet,
     metrics::Metrics,
@@ -53,8 +54,14 @@ pub(super) async fn start(
     let encryption_key = encryption_keys
         .as_ref()
         .and_then(|keys| keys.name().map(str::to_owned));
-    let (kubelet, asking) = kubelet::start(&configuration.kubelet_root_directory, stop.clone());
     let disk: Arc<dyn FileSystem> = Arc::new(Disk::new(metrics.clone()));
+    let host = Host::new(
+        Arc::clone(&disk),
+        configuration.kubelet_files.clone(),
+        configuration.reset_directories.clone(),
+        configuration.kubelet_root_directory.clone(),
+    );
+    let (kubelet, asking) = kubelet::start(&configuration.kubelet_root_directory, stop.clone());
     let setup = node::Setup {
         fs: disk,
         state_directory: configuration.state_directory.clone(),
@@ -91,6 +98,7 @@ pub(super) async fn start(
         max_bundle_bytes: configuration.limits.max_bundle_bytes,
         request_timeout: configuration.limits.request_timeout,
         max_message_bytes: configuration.limits.max_message_bytes(),
+        host,
     };
     let serving = handle.serving();
     let routes = grpc::routes(handle.clone(), runtime, info, metrics);

@@ -43,6 +43,8 @@ pub(super) enum Outcome<'a> {
     Shown(&'a Bundle),
     /// A handoff was started or aborted: this one.
     Handoff(&'a str),
+    /// The node was changed, and no bundle in particular.
+    Done,
     Refused(&'a Status),
 }
 
@@ -53,7 +55,7 @@ pub(super) fn record(caller: &Caller, method: &'static str, bundle: &str, outcom
         Outcome::Unchanged(of) => ("unchanged", *of, None),
         Outcome::Replayed(of) => ("replayed", Some(*of), None),
         Outcome::Shown(of) => ("shown", Some(*of), None),
-        Outcome::Handoff(_) => ("changed", None, None),
+        Outcome::Handoff(_) | Outcome::Done => ("changed", None, None),
         Outcome::Refused(status) => ("refused", None, Some(*status)),
     };
     let handoff = match outcome {

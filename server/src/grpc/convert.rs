@@ -218,7 +218,7 @@ fn handoff_state(stage: Stage) -> v1::HandoffState {
     }
 }
 
-fn steering(used: &SteeringUsed) -> v1::Steering {
+pub(super) fn steering(used: &SteeringUsed) -> v1::Steering {
     let (mode, message) = match used {
         SteeringUsed::ByLoopback => (v1::steering::Mode::ByLoopback, String::new()),
         SteeringUsed::ByMark => (v1::steering::Mode::ByMark, String::new()),

@@ -31,6 +31,12 @@ pub(super) fn of_client(metadata: &MetadataMap) -> Option<Duration> {
     }
 }
 
+/// Calls that bound themselves: they wait for pods to stop, or for the kubelet to restart.
+const PATIENT: [&str; 2] = [
+    "/seedpod.v1.NodeService/ConfigureKubelet",
+    "/seedpod.v1.NodeService/ResetNode",
+];
+
 /// Answers DEADLINE_EXCEEDED when a service has not answered in time. Streams that have begun may go on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline(pub(crate) Duration);
@@ -68,7 +74,11 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let limit = self.limit;
+        let is_patient = PATIENT.contains(&request.uri().path());
         let response = self.inner.call(request);
+        if is_patient {
+            return Box::pin(response);
+        }
         Box::pin(async move {
             match tokio::time::timeout(limit, response).await {
                 Ok(response) => response,

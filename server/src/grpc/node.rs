@@ -1,4 +1,10 @@
 //! `NodeService`.
+//!
+//! `check` looks at what a control plane needs, `configure` gives the kubelet its files, `reset` takes all of it back.
+
+mod check;
+mod configure;
+mod reset;
 
 use std::{path::Path, time::Duration};
 
@@ -11,7 +17,7 @@ use seedpod_proto::v1::{
 use tokio::{net::UnixStream, time::timeout};
 use tonic::{Request, Response, Status};
 
-use super::{Api, convert, reason::Reason};
+use super::{Api, audit, convert, injection::carry_through, reason::Reason};
 use crate::{
     handoff::{Record, Stage},
     kubelet::Sync,
@@ -102,23 +108,31 @@ impl NodeService for Api {
 
     async fn check_node(
         &self,
-        _: Request<CheckNodeRequest>,
+        request: Request<CheckNodeRequest>,
     ) -> Result<Response<CheckNodeResponse>, Status> {
-        Err(Status::unimplemented("CheckNode"))
+        self.check_node(request.into_inner())
+            .await
+            .map(Response::new)
     }
 
     async fn configure_kubelet(
         &self,
-        _: Request<ConfigureKubeletRequest>,
+        request: Request<ConfigureKubeletRequest>,
     ) -> Result<Response<ConfigureKubeletResponse>, Status> {
-        Err(Status::unimplemented("ConfigureKubelet"))
+        let api = self.clone();
+        let caller = audit::caller(request.extensions());
+        let request = request.into_inner();
+        carry_through(async move { api.configure_and_record(&caller, request).await }).await
     }
 
     async fn reset_node(
         &self,
-        _: Request<ResetNodeRequest>,
+        request: Request<ResetNodeRequest>,
     ) -> Result<Response<ResetNodeResponse>, Status> {
-        Err(Status::unimplemented("ResetNode"))
+        let api = self.clone();
+        let caller = audit::caller(request.extensions());
+        let request = request.into_inner();
+        carry_through(async move { api.reset_and_record(&caller, request).await }).await
     }
 }
 

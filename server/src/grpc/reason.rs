@@ -46,6 +46,9 @@ reasons! {
     InvalidRevision = "INVALID_REVISION" => InvalidArgument,
     InvalidKubeconfig = "INVALID_KUBECONFIG" => InvalidArgument,
     InvalidHandoff = "INVALID_HANDOFF" => InvalidArgument,
+    InvalidCheck = "INVALID_CHECK" => InvalidArgument,
+    InvalidClientCa = "INVALID_CLIENT_CA" => InvalidArgument,
+    InvalidDirectory = "INVALID_DIRECTORY" => InvalidArgument,
     /// Larger than the daemon reads at all.
     RequestTooLarge = "REQUEST_TOO_LARGE" => OutOfRange,
     BundleNotFound = "BUNDLE_NOT_FOUND" => NotFound,
@@ -63,6 +66,13 @@ reasons! {
     BundleNotReady = "BUNDLE_NOT_READY" => FailedPrecondition,
     /// Its pods are not projected.
     BundleIsStandby = "BUNDLE_IS_STANDBY" => FailedPrecondition,
+    /// The daemon's configuration does not allow it.
+    KubeletNotConfigurable = "KUBELET_NOT_CONFIGURABLE" => FailedPrecondition,
+    KubeletFilesFailed = "KUBELET_FILES_FAILED" => Internal,
+    /// Also a problem of the node.
+    KubeletRestartFailed = "KUBELET_RESTART_FAILED" => Internal,
+    PodsStillRun = "PODS_STILL_RUN" => DeadlineExceeded,
+    DirectoryNotRemoved = "DIRECTORY_NOT_REMOVED" => Internal,
     ImageMissing = "IMAGE_MISSING" => FailedPrecondition,
     ImagePullFailed = "IMAGE_PULL_FAILED" => FailedPrecondition,
     /// The call needs to know what runs, and there is no runtime to ask.
@@ -92,7 +102,6 @@ reasons! {
     EventsUnavailable = "EVENTS_UNAVAILABLE" => Unavailable,
     /// Some events are on a part of the disk that cannot be read.
     EventsUnreadable = "EVENTS_UNREADABLE" => DataLoss,
-    InvalidTimeout = "INVALID_TIMEOUT" => InvalidArgument,
     /// The API server finds fault with an object.
     ObjectRefused = "OBJECT_REFUSED" => InvalidArgument,
     UnknownKind = "UNKNOWN_KIND" => InvalidArgument,
@@ -201,8 +210,16 @@ mod tests {
             "KUBELET_UNSYNCED",
             "KUBELET_RESTART_FAILED",
         ];
+        for reason in crate::handoff::Reason::ALL {
+            assert!(has(reason.as_str()), "docs/errors.md lacks {reason}");
+        }
+        let of_handoff = |text: &str| {
+            let mut all = crate::handoff::Reason::ALL.iter();
+            all.any(|reason| reason.as_str() == text)
+        };
         for (name, _) in &documented {
-            let known = Reason::ALL.iter().any(|reason| reason.as_str() == name)
+            let known = of_handoff(name)
+                || Reason::ALL.iter().any(|reason| reason.as_str() == name)
                 || name.parse::<seedpod_manifest::Reason>().is_ok()
                 || others.contains(&name.as_str());
             assert!(known, "docs/errors.md lists {name}, which nothing sends");

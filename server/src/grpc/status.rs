@@ -14,7 +14,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 pub(super) use self::{
     handoff::{abort_handoff, no_handoff, start_handoff},
-    refused::{confirm, history, inject, remove, rollback},
+    refused::{change, confirm, history, inject, remove, rollback},
 };
 use super::reason::Reason;
 use crate::{error::chain, events::WatchError, runtime_cri::RuntimeError};

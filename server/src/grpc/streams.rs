@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The methods of ours that stream.
-const STREAMING: [&str; 5] = [
+const STREAMING: &[&str] = &[
     "/seedpod.v1.HandoffService/ApplyObjects",
     "/seedpod.v1.HandoffService/WatchHandoff",
     "/seedpod.v1.PodInjectionService/GetPodLogs",

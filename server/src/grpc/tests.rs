@@ -3,6 +3,7 @@
 mod apply;
 mod events;
 mod handoff;
+mod host;
 mod objects;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
@@ -21,6 +22,7 @@ use tonic_types::StatusExt;
 
 use super::*;
 use crate::{
+    config::{KubeletFiles, KubeletRestart},
     fs::Disk,
     node::{Rules, Setup, start},
     projection::Settings,
@@ -52,6 +54,17 @@ impl Bench {
 
     fn with(runtime: impl FnOnce(&Path) -> Option<CriRuntime>, rules: Rules) -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
+        Self::in_folder(folder, runtime, rules, None, KubeletFiles::default())
+    }
+
+    /// A node whose kubelet is restarted so and has these files.
+    fn in_folder(
+        folder: tempfile::TempDir,
+        runtime: impl FnOnce(&Path) -> Option<CriRuntime>,
+        rules: Rules,
+        kubelet_restart: Option<KubeletRestart>,
+        kubelet_files: KubeletFiles,
+    ) -> Self {
         let runtime = runtime(folder.path());
         let (metrics, stop) = (Metrics::default(), CancellationToken::new());
         let node: NodeName = "node1".parse().expect("a valid name");
@@ -60,7 +73,7 @@ impl Bench {
             node: node.clone(),
             nudge_for: Duration::from_secs(60),
             repair_drift: true,
-            kubelet_restart: None,
+            kubelet_restart,
         };
         let state_directory = folder.path().join("state");
         let disk: Arc<dyn crate::fs::FileSystem> = Arc::new(Disk::new(metrics.clone()));
@@ -76,6 +89,12 @@ impl Bench {
             clock: crate::node::clock::BootClock::of_system(),
             metrics: metrics.clone(),
         };
+        let host = Host::new(
+            Arc::new(Disk::new(metrics.clone())),
+            kubelet_files,
+            vec![folder.path().join("data")],
+            folder.path().join("kubelet"),
+        );
         let (handle, tasks) = start(setup, stop.clone()).expect("a fresh node starts");
         let info = NodeInfo {
             node,
@@ -90,6 +109,7 @@ impl Bench {
             max_bundle_bytes: 100_000,
             max_message_bytes: 110_000,
             request_timeout: Duration::from_secs(20),
+            host,
         };
         let routes = routes(handle.clone(), runtime, info, metrics.clone());
         Self {

@@ -14,10 +14,10 @@ use super::{
     status::{self, PodStatus, Specs},
 };
 use crate::{
-    events::EventLog,
+    events::{EventLog, NewEvent},
     kubelet::KubeletWatch,
     probe::ReadinessWatch,
-    projection::{Directory, ProjectionView},
+    projection::{Directory, ProjectionView, Restarter},
     runtime_cri::{Observation, ObservationWatch},
     store::Reader,
 };
@@ -32,8 +32,7 @@ pub(crate) struct NodeHandle {
     pub(super) published: Published,
     pub(super) directory: Arc<Directory>,
     pub(super) place: Arc<Place>,
-    /// For tests that record events of their own.
-    #[cfg(test)]
+    /// For what others do on the node.
     pub(crate) events: crate::events::EventSink,
     pub(super) kept: Reader,
     pub(super) clock: BootClock,
@@ -213,6 +212,21 @@ impl NodeHandle {
     /// What the projection has made of it: the pods of all bundles and those that are being removed.
     pub(crate) fn projections(&self) -> Arc<Vec<PodProjection>> {
         Arc::clone(&self.published.projection.pods.borrow())
+    }
+
+    /// [`Self::projections`], and each change of them.
+    pub(crate) fn projection_watch(&self) -> watch::Receiver<Arc<Vec<PodProjection>>> {
+        self.published.projection.pods.clone()
+    }
+
+    /// How the kubelet is restarted.
+    pub(crate) fn restarter(&self) -> &Restarter {
+        &self.published.projection.restarter
+    }
+
+    /// Records an event.
+    pub(crate) fn record(&self, event: NewEvent) {
+        self.events.record(event);
     }
 
     /// All pods to speak of, judged.

@@ -6,7 +6,7 @@ use seedpod_manifest::{BundleName, NodeName, PodKey};
 use tokio::sync::watch;
 
 use super::{
-    AbortHandoffError, AdvanceError, ChangeError, HandingOver, MaterialError, NodeHandle,
+    AbortHandoffError, AdvanceError, ChangeError, HandingOver, MaterialError, NodeHandle, OnTrial,
     RequestId, StartHandoffError, State, actor::Command, owner_of, status::PodState,
 };
 use crate::{
@@ -168,7 +168,7 @@ pub(super) fn admit(
         }
     }
     let (name, revision) = (name.clone(), bundle.revision);
-    if state.trials.get(&name).is_some_and(|it| it.is_pending()) {
+    if state.trials.get(&name).is_some_and(OnTrial::is_pending) {
         return Err(StartHandoffError::OnTrial { name, revision });
     }
     if !state.ready.contains(&name) {

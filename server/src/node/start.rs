@@ -247,7 +247,6 @@ pub(crate) fn start<R: Runtime>(
             published,
             directory,
             place,
-            #[cfg(test)]
             events: events.passive(),
             kept,
             clock,

@@ -7,7 +7,6 @@ use tokio::task::JoinSet;
 
 use super::{
     board::{Board, Orphan, StopOrder},
-    restart,
     task::Task,
 };
 use crate::{
@@ -60,16 +59,13 @@ impl<R: Runtime> Task<R> {
 
     /// Restarts the kubelet, if that is due.
     pub(super) fn restart_kubelet(&mut self) {
-        let Some(how) = &self.settings.kubelet_restart else {
-            return;
-        };
-        if !self.board.restart(Instant::now()) {
+        if !self.restarter.is_allowed() || !self.board.restart(Instant::now()) {
             return;
         }
         tracing::warn!("restarting the kubelet, since it would not start what was replaced");
-        let how = how.clone();
+        let restarter = self.restarter.clone();
         self.effects.spawn(async move {
-            let result = restart::restart(&how).await;
+            let result = restarter.restart().await;
             Effect::Restarted(result.map_err(|error| chain(&error)))
         });
     }

@@ -1,10 +1,16 @@
 //! Restarts the kubelet, the way that the configuration names.
 
-use std::{io, process::Stdio, time::Duration};
+use std::{
+    io,
+    process::Stdio,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
     process::Command,
+    sync::Mutex,
     task::JoinHandle,
     time::timeout,
 };
@@ -20,7 +26,9 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// Why the kubelet was not restarted.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum RestartError {
+pub(crate) enum RestartError {
+    #[error("kubeletRestart is not configured")]
+    NotConfigured,
     #[error("{program} cannot be run")]
     Run {
         program: String,
@@ -37,8 +45,49 @@ pub(super) enum RestartError {
     },
 }
 
+/// Restarts the kubelet for whoever has a reason to, never twice at once. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Restarter {
+    how: Option<Arc<KubeletRestart>>,
+    /// When the last one began that has succeeded.
+    last: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Restarter {
+    pub(super) fn new(how: Option<KubeletRestart>) -> Self {
+        Self {
+            how: how.map(Arc::new),
+            last: Arc::default(),
+        }
+    }
+
+    /// Whether the configuration says how.
+    pub(crate) fn is_allowed(&self) -> bool {
+        self.how.is_some()
+    }
+
+    /// Restarts it. Gives the first lines of what the command said.
+    ///
+    /// One that another has begun after this call will do for both: what is on the disk by now, it has seen.
+    ///
+    /// # Errors
+    /// When it must not be restarted, or the command fails.
+    pub(crate) async fn restart(&self) -> Result<String, RestartError> {
+        let how = self.how.as_ref().ok_or(RestartError::NotConfigured)?;
+        let asked = Instant::now();
+        let mut last = self.last.lock().await;
+        if last.is_some_and(|last| last >= asked) {
+            return Ok("another restart has come meanwhile".to_owned());
+        }
+        let begun = Instant::now();
+        let said = restart(how).await?;
+        *last = Some(begun);
+        Ok(said)
+    }
+}
+
 /// Runs the command and waits for its end. Gives the first lines of what it said.
-pub(super) async fn restart(how: &KubeletRestart) -> Result<String, RestartError> {
+async fn restart(how: &KubeletRestart) -> Result<String, RestartError> {
     let words: Vec<&str> = match how {
         KubeletRestart::SystemdUnit(unit) => vec!["systemctl", "restart", unit],
         KubeletRestart::Command(words) => words.iter().map(String::as_str).collect(),
@@ -124,6 +173,31 @@ mod tests {
             .await
             .expect("success");
         assert!(said.starts_with("one; y; y"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn those_who_wait_for_a_restart_share_the_next_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("restarts");
+        let script = format!("echo once >> {0}; sleep 0.2", file.display());
+        let restarter = Restarter::new(Some(shell(&script)));
+        let all = futures_util::future::join_all((0..5).map(|_| restarter.restart()));
+        assert!(all.await.iter().all(Result::is_ok));
+        // The first may have begun before some had asked.
+        let count = || {
+            std::fs::read_to_string(&file)
+                .expect("restarts")
+                .lines()
+                .count()
+        };
+        let first = count();
+        assert!((1..=2).contains(&first), "{first}");
+        restarter.restart().await.expect("success");
+        assert_eq!(count(), first + 1);
+        let never = Restarter::new(None);
+        assert!(!never.is_allowed());
+        let error = never.restart().await.expect_err("not configured");
+        assert!(matches!(error, RestartError::NotConfigured));
     }
 
     #[tokio::test]

@@ -17,6 +17,7 @@ use super::{
     drift::Watch,
     effects::{self, Effects},
     materialise::Faults,
+    restart::Restarter,
 };
 use crate::{
     events::{EventKind, EventSink, NewEvent},
@@ -43,6 +44,7 @@ pub(super) struct Outlets {
 
 pub(super) struct Task<R> {
     pub(super) settings: Settings,
+    pub(super) restarter: Restarter,
     pub(super) directory: Arc<Directory>,
     pub(super) volumes: Arc<Volumes>,
     pub(super) id: Arc<StoreId>,
@@ -81,6 +83,7 @@ impl<R: Runtime> Task<R> {
     #[expect(clippy::too_many_arguments, reason = "each is another thing")]
     pub(super) fn new(
         settings: Settings,
+        restarter: Restarter,
         wave_timeout: Duration,
         directory: Arc<Directory>,
         volumes: Arc<Volumes>,
@@ -94,7 +97,7 @@ impl<R: Runtime> Task<R> {
             nudge_for: settings.nudge_for,
             wave_timeout,
             has_runtime: runtime.is_some(),
-            can_restart: settings.kubelet_restart.is_some(),
+            can_restart: restarter.is_allowed(),
         });
         let watch = Watch::new(directory.path());
         Self {
@@ -104,6 +107,7 @@ impl<R: Runtime> Task<R> {
             drifted: BTreeMap::new(),
             watch,
             settings,
+            restarter,
             directory,
             volumes,
             id,

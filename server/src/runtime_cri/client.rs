@@ -1,6 +1,7 @@
 //! The calls to the runtime.
 
 mod act;
+mod cluster;
 mod images;
 #[allow(dead_code, reason = "the handoff's machine asks")]
 mod processes;

@@ -51,6 +51,14 @@ fn anyone_has(pids: &BTreeSet<u32>, inode: u64) -> io::Result<bool> {
             Ok(false) => {}
             // It has ended.
             Err(error) if is_gone(&error) => {}
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(io::Error::new(
+                    error.kind(),
+                    format!(
+                        "process {pid} does not show its connections: give seedpodd CAP_SYS_PTRACE"
+                    ),
+                ));
+            }
             Err(error) => return Err(error),
         }
     }

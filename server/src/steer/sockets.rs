@@ -6,6 +6,8 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
+use super::diag;
+
 /// Of the calling thread: `/proc/net` is the main thread's namespace.
 const TABLES: [(&str, Family); 2] = [
     ("/proc/thread-self/net/tcp6", Family::V6),
@@ -41,6 +43,15 @@ pub(super) struct Socket {
 
 /// The listeners on a port.
 pub(super) fn listeners(port: u16) -> io::Result<Vec<Socket>> {
+    match diag::listeners(port) {
+        Ok(listeners) => Ok(listeners),
+        // A kernel may be without it (CONFIG_INET_DIAG).
+        Err(_) => listeners_of_tables(port),
+    }
+}
+
+/// As [`listeners`], by way of the tables.
+pub(super) fn listeners_of_tables(port: u16) -> io::Result<Vec<Socket>> {
     let mut found = Vec::new();
     each(|socket| {
         // The kernel tells of the listeners before all others, of which there may be many.

@@ -198,15 +198,27 @@ pub(super) fn encode(
     Some(file)
 }
 
-/// Reads such a file: its content, as far as the file itself tells that it is whole.
-pub(super) fn read(
+/// Reads a file of this folder: its content, as far as the file itself tells that it is whole.
+fn read(
     fs: &dyn FileSystem,
     dir: &Path,
     kind: &'static str,
     name: &str,
     keys: &EncryptionKeys,
 ) -> Result<Opened, ContentError> {
-    let file = Zeroizing::new(fs.read(&dir.join(name), MAX_FILE)?);
+    read_up_to(MAX_FILE, fs, dir, kind, name, keys)
+}
+
+/// The same of a file that may be so large.
+pub(super) fn read_up_to(
+    max_file: u64,
+    fs: &dyn FileSystem,
+    dir: &Path,
+    kind: &'static str,
+    name: &str,
+    keys: &EncryptionKeys,
+) -> Result<Opened, ContentError> {
+    let file = Zeroizing::new(fs.read(&dir.join(name), max_file)?);
     let split = file.iter().position(|byte| *byte == b'\n');
     let split = split.ok_or(FormatError::NoHead)?;
     let (head, body) = (&file[..split], &file[split + 1..]);

@@ -1,22 +1,23 @@
 //! What keys and certificates a cluster has.
 
-use std::{collections::BTreeMap, path::Path};
+mod etcd;
+mod secrets;
 
-use rcgen::KeyPair as NewKey;
-use zeroize::Zeroizing;
-
-use super::{
-    BootstrapToken, EtcdClient, EtcdMember, KeyPair, Pair, Pki,
-    inspect::{self, Chain},
-    shelf::{self, Shelf, Signer},
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
 };
+
+use super::{Pki, shelf::Shelf};
 use crate::{
     certificates::{AuthorityError, Request},
     cluster::{
-        AdmittedKubelet, ExternalEtcd, Loaded, NodeConfiguration,
-        render::{NewFile, RenderError, Written},
+        AdmittedKubelet, Loaded, NodeConfiguration,
+        render::{NewFile, RenderError},
     },
 };
+use etcd::etcd;
+use secrets::{bootstrap_token, service_account};
 
 /// The group that may do everything, whatever RBAC says: what bootstraps a cluster has to work before there is any.
 const MASTERS: &str = "system:masters";
@@ -229,7 +230,7 @@ fn serving_names(loaded: &Loaded, node: &NodeConfiguration) -> Vec<String> {
     names.extend(addresses.map(|address| address.to_string()));
     names.push(loaded.endpoint.host.clone());
     names.extend(loaded.configuration.api_server.cert_sans.iter().cloned());
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     names.retain(|name| seen.insert(name.clone()));
     names
 }
@@ -242,239 +243,4 @@ fn local_names(node: &NodeConfiguration) -> [String; 5] {
         "::1".to_owned(),
         node.address.to_string(),
     ]
-}
-
-#[derive(Default)]
-struct EtcdPki {
-    authority: Option<super::Authority>,
-    client: Option<EtcdClient>,
-    members: BTreeMap<String, EtcdMember>,
-    healthcheck: Option<Pair>,
-}
-
-fn etcd(loaded: &Loaded, shelf: &mut Shelf) -> Result<Option<EtcdPki>, RenderError> {
-    let configuration = &loaded.configuration;
-    if let Some(external) = &configuration.etcd.external {
-        let client = external_client(external, shelf)?;
-        return Ok(client.map(|client| EtcdPki {
-            client,
-            ..EtcdPki::default()
-        }));
-    }
-    let (ca_days, days) = (
-        configuration.certificates.ca_days,
-        configuration.certificates.days,
-    );
-    let signer = shelf.authority("etcd/ca", "etcd-ca", ca_days)?;
-    let ca = signer.as_ref();
-    let mut members = BTreeMap::new();
-    for node in loaded.etcd_members() {
-        let name = &node.name;
-        // Members ask each other as clients too, by their serving certificates.
-        let wanted = Wanted::peer(name, local_names(node).to_vec(), days);
-        let server = shelf.leaf(ca, &format!("etcd/server/{name}"), &wanted)?;
-        let peer = shelf.leaf(ca, &format!("etcd/peer/{name}"), &wanted)?;
-        let member = server
-            .zip(peer)
-            .map(|(server, peer)| EtcdMember { server, peer });
-        members.insert(name.clone(), member);
-    }
-    let client = shelf.leaf(
-        ca,
-        "apiserver-etcd-client",
-        &Wanted::client("kube-apiserver-etcd-client", days),
-    )?;
-    let healthcheck = shelf.leaf(
-        ca,
-        "etcd/healthcheck-client",
-        &Wanted::client("kube-etcd-healthcheck-client", days),
-    )?;
-    let whole = || {
-        let Signer { authority, .. } = signer?;
-        let client = EtcdClient {
-            ca: authority.certificate.clone(),
-            pair: client?,
-        };
-        Some(EtcdPki {
-            authority: Some(authority),
-            client: Some(client),
-            members: all(members)?,
-            healthcheck: Some(healthcheck?),
-        })
-    };
-    Ok(whole())
-}
-
-/// The outer `None` when something does not fit, the inner one when etcd is plain HTTP.
-fn external_client(
-    external: &ExternalEtcd,
-    shelf: &mut Shelf,
-) -> Result<Option<Option<EtcdClient>>, RenderError> {
-    let ExternalEtcd {
-        endpoints: _,
-        ca_file: Some(ca_file),
-        cert_file: Some(cert_file),
-        key_file: Some(key_file),
-    } = external
-    else {
-        return Ok(Some(None));
-    };
-    let mut unfit = |path: &Path, message: String| {
-        let path = path.to_owned();
-        shelf.unfit.push(super::UnfitFile { path, message });
-    };
-    let mut texts = Vec::new();
-    for path in [ca_file, cert_file, key_file] {
-        let text = shelf::read(path)?;
-        if text.is_none() {
-            unfit(
-                path,
-                "there is no such file; etcd.external names it".to_owned(),
-            );
-        }
-        texts.extend(text);
-    }
-    let Ok([ca, certificate, key]) = <[Zeroizing<String>; 3]>::try_from(texts) else {
-        return Ok(None);
-    };
-    let mut fittings = Vec::new();
-    for (path, text) in [(ca_file, &ca), (cert_file, &certificate)] {
-        let chain = Chain::read(text);
-        let fitting = match &chain {
-            None => Err("it is no certificate in PEM form".to_owned()),
-            Some(chain) if path == ca_file => inspect::authority(chain),
-            Some(chain) => inspect::foreign(chain),
-        };
-        match fitting {
-            Ok(fitting) => fittings.push((path, fitting)),
-            Err(message) => {
-                unfit(path, format!("{message}; etcd.external names it"));
-                continue;
-            }
-        }
-        if let Some(chain) = chain.filter(|_| path == cert_file)
-            && let Err(message) = inspect::key_of(&chain, &key)
-        {
-            unfit(key_file, format!("{message} {}", cert_file.display()));
-        }
-    }
-    for (path, fitting) in fittings {
-        shelf.note(path, &fitting);
-    }
-    Ok(shelf.unfit.is_empty().then(|| {
-        let pair = Pair {
-            certificate: certificate.to_string(),
-            key,
-        };
-        let ca = ca.to_string();
-        Some(EtcdClient { ca, pair })
-    }))
-}
-
-fn service_account(shelf: &mut Shelf) -> Result<Option<KeyPair>, RenderError> {
-    let private = shelf.read("sa.key")?;
-    let public = shelf.read("sa.pub")?;
-    let private = match private {
-        Some(private) => private,
-        None if public.is_some() => {
-            shelf.unfit(
-                "sa.key",
-                "it is missing, and service account tokens are signed with it; bring it back, or remove sa.pub to have both \
-                 made anew",
-            );
-            return Ok(None);
-        }
-        None => {
-            let key = NewKey::generate().map_err(|error| RenderError::Issue {
-                name: "sa.key".to_owned(),
-                source: AuthorityError::Failed(error.to_string()),
-            })?;
-            let private = Zeroizing::new(key.serialize_pem());
-            shelf.put("sa.key", private.clone(), Written::Made);
-            private
-        }
-    };
-    let Ok(key) = crate::certificates::read_key(&private) else {
-        shelf.unfit(
-            "sa.key",
-            "it holds no private key in PEM form; bring it back, or remove it and sa.pub to have both made anew",
-        );
-        return Ok(None);
-    };
-    let public = match public {
-        None => {
-            let public = Zeroizing::new(key.public_key_pem());
-            shelf.put("sa.pub", public.clone(), Written::Made);
-            public
-        }
-        Some(public) => {
-            if let Err(message) = inspect::key_pair(&private, &public) {
-                shelf.unfit(
-                    "sa.pub",
-                    format!("{message}; remove it to have it made from sa.key"),
-                );
-                return Ok(None);
-            }
-            public
-        }
-    };
-    Ok(Some(KeyPair {
-        public: public.to_string(),
-        private,
-    }))
-}
-
-fn bootstrap_token(shelf: &mut Shelf) -> Result<Option<BootstrapToken>, RenderError> {
-    const FILE: &str = "bootstrap-token";
-    let text = match shelf.read(FILE)? {
-        Some(text) => text,
-        None if shelf.is_unfit(FILE) => return Ok(None),
-        None => {
-            let text = Zeroizing::new(format!("{}.{}\n", &*random(6)?, &*random(16)?));
-            shelf.put(FILE, text.clone(), Written::Made);
-            text
-        }
-    };
-    let is_part = |part: &str, length| {
-        part.len() == length
-            && part
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-    };
-    match text.trim_end().split_once('.') {
-        Some((id, secret)) if is_part(id, 6) && is_part(secret, 16) => Ok(Some(BootstrapToken {
-            id: id.to_owned(),
-            secret: Zeroizing::new(secret.to_owned()),
-        })),
-        _ => {
-            shelf.unfit(
-                FILE,
-                "it is no token, 6 and 16 lower-case letters and digits with a \".\" between them; remove it to have one made",
-            );
-            Ok(None)
-        }
-    }
-}
-
-/// So many lower-case letters and digits.
-fn random(length: usize) -> Result<Zeroizing<String>, RenderError> {
-    const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let mut text = Zeroizing::new(String::with_capacity(length));
-    let mut bytes = Zeroizing::new([0_u8; 64]);
-    while text.len() < length {
-        provider
-            .secure_random
-            .fill(&mut *bytes)
-            .map_err(|_| RenderError::Issue {
-                name: "a bootstrap token".to_owned(),
-                source: AuthorityError::Failed("the system gives no random numbers".to_owned()),
-            })?;
-        // What is left out makes all letters equally likely: 252 is 7 times 36.
-        let fair = bytes.iter().filter(|byte| **byte < 252);
-        for byte in fair.take(length - text.len()) {
-            text.push(char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]));
-        }
-    }
-    Ok(text)
 }

@@ -6,7 +6,7 @@ use futures_util::TryStreamExt as _;
 use zeroize::Zeroizing;
 
 use super::{Installer, Scope, UpError, error::chain, wait};
-use crate::{ApplyObjects, ApplyResult, Client, Error};
+use crate::{AppliedResult, ApplyObjects, Client, Error};
 
 /// What has become of objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -104,23 +104,16 @@ pub(super) async fn apply(
     let mut answers = client.apply_objects(request);
     // An object that was waited for comes more than once: the last word counts.
     let mut results = BTreeMap::new();
-    while let Some(object) = answers.try_next().await? {
-        let key = (
-            object.api_version,
-            object.kind,
-            object.namespace,
-            object.name,
-        );
-        if object.result == ApplyResult::Waiting {
-            let (_, kind, _, name) = &key;
-            scope.waiting(&format!("{kind} {name}: {}", object.message));
+    while let Some(applied) = answers.try_next().await? {
+        if applied.result == AppliedResult::Waiting {
+            scope.waiting(&format!("{}: {}", applied.object, applied.message));
         }
-        results.insert(key, object.result);
+        results.insert(applied.object, applied.result);
     }
     let count = |wanted| results.values().filter(|result| **result == wanted).count();
     Ok(AppliedCount {
-        created: count(ApplyResult::Created),
-        configured: count(ApplyResult::Configured),
-        unchanged: count(ApplyResult::Unchanged),
+        created: count(AppliedResult::Created),
+        configured: count(AppliedResult::Configured),
+        unchanged: count(AppliedResult::Unchanged),
     })
 }

@@ -93,7 +93,7 @@ async fn each_fault_of_a_node_is_found() {
     .await;
     assert!(taken.message.contains("haproxy (pid 812)"), "{taken}");
     one(fault, "DirAvailable-var-lib-etcd", |node| {
-        path(node, 64 << 30, true)
+        path(node, 64 << 30, true);
     })
     .await;
     one(fault, "Disk", |node| path(node, 100 << 20, false)).await;
@@ -127,7 +127,7 @@ async fn each_warning_is_found_and_stops_nothing() {
     })
     .await;
     one(warning, "CgroupVersion", |node| {
-        node.check.cgroup_version = 1
+        node.check.cgroup_version = 1;
     })
     .await;
     one(warning, "Mem", |node| node.check.memory_bytes = 1200 << 20).await;
@@ -136,7 +136,7 @@ async fn each_warning_is_found_and_stops_nothing() {
     one(warning, "Image", |node| image(node, "")).await;
     let missing = "images: {pullPolicy: Never}\n";
     one_with(missing, warning, "Image", |node| {
-        image(node, "the runtime hangs")
+        image(node, "the runtime hangs");
     })
     .await;
     let steering = one(warning, "Steering", |node| {

@@ -152,9 +152,8 @@ impl Node {
             S::WaitingForKubelet => S::Draining,
             S::Draining => S::HandingOver,
             S::HandingOver => S::Verifying,
-            S::Verifying => S::Committed,
+            S::Verifying | S::StandingDown => S::Committed,
             S::StandingIn => S::StandingDown,
-            S::StandingDown => S::Committed,
         };
         handoff.set_state(next);
         handoff.message = format!("something of {next:?}");

@@ -2,12 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::Path;
 use std::process::Command;
 use std::thread;
 
 use seedpod_integration::{
-    ContainerKind, Node, NodeNetwork, NodeOptions, Seedpodd, SeedpoddOptions,
+    ContainerKind, Node, NodeNetwork, NodeOptions, ProcessRecord, Seedpodd, SeedpoddOptions,
 };
 use serde_json::json;
 
@@ -120,8 +119,9 @@ fn a_power_cut_takes_the_network_and_brings_it_back_the_same() {
     let name = unique("pod");
     place(&node, &pod(&name, "hello"));
     let first = wait_running(&node, &name, ContainerKind::Container);
+    let process = ProcessRecord::of(first.pid).unwrap();
     node.cut_power().unwrap();
-    assert!(!Path::new(&format!("/proc/{}", first.pid)).exists());
+    assert!(!process.is_alive());
     assert!(node.in_network(|| ()).is_err());
     node.power_on().unwrap();
     let other = wait_running(&node, &name, ContainerKind::Container);

@@ -105,7 +105,10 @@ impl Api {
     }
 
     /// Reads objects for an API server, large sets on a thread that nothing else waits for.
-    async fn cluster_objects(&self, manifests: Vec<Zeroizing<String>>) -> Result<Objects, Status> {
+    pub(super) async fn cluster_objects(
+        &self,
+        manifests: Vec<Zeroizing<String>>,
+    ) -> Result<Objects, Status> {
         let max_bytes = self.info.max_bundle_bytes;
         let bytes: usize = manifests.iter().map(|manifest| manifest.len()).sum();
         let parsed = if bytes <= SMALL {

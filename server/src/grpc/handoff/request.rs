@@ -10,7 +10,6 @@ use seedpod_proto::v1::StartHandoffRequest;
 use tonic::Status;
 use zeroize::Zeroizing;
 
-use super::apply::kubeconfig_fault;
 use crate::{
     grpc::{
         injection::request::has_id,
@@ -122,7 +121,13 @@ impl Start {
             kubeconfig,
         } = &self.material;
         Objects::parse(manifests, max_bytes).map_err(|error| violations(&error.0))?;
-        Kube::from_kubeconfig(kubeconfig).map_err(|error| kubeconfig_fault(&error))?;
+        Kube::from_kubeconfig(kubeconfig).map_err(|error| {
+            let field = match error.field.as_str() {
+                "" => "kubeconfig".to_owned(),
+                field => format!("kubeconfig.{field}"),
+            };
+            Fault::field(Reason::InvalidKubeconfig, &field, error.problem)
+        })?;
         Ok(())
     }
 }

@@ -205,7 +205,7 @@ fn stale(bundle: &BundleName, expected: u64, actual: u64) -> Status {
         .into()
 }
 
-pub(super) fn change(error: &ChangeError) -> Status {
+pub(in super::super) fn change(error: &ChangeError) -> Status {
     let failed = |reason, remedy: &str, source: &io::Error| {
         let message = format!("{}; nothing has changed; {remedy}", chain(error));
         Fault::new(reason, message).meta("cause", source)

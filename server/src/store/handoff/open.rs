@@ -19,6 +19,9 @@ use crate::{
     },
 };
 
+/// No material is larger: a request has at most 64 MiB, and no more than that can be configured.
+const MAX_MATERIAL: u64 = 128 << 20;
+
 /// No record is larger: it has names only.
 const MAX_RECORD: u64 = 16 << 20;
 
@@ -154,7 +157,9 @@ pub(super) fn content(
     contents: &Contents,
 ) -> Result<(Zeroizing<Vec<u8>>, Option<String>), MaterialError> {
     let name = material_name(digest);
-    let Opened { content, key } = objects::read(fs, dir, MATERIAL_KIND, &name, contents.keys())?;
+    let keys = contents.keys();
+    let read = objects::read_up_to(MAX_MATERIAL, fs, dir, MATERIAL_KIND, &name, keys);
+    let Opened { content, key } = read?;
     if contents.digest_key().digest(&content) != *digest {
         return Err(ContentError::Damaged.into());
     }

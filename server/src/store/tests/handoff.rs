@@ -87,6 +87,10 @@ fn record(id: &str) -> Record {
         stage: Stage::Applying,
         start_time: Timestamp::UNIX_EPOCH,
         steps: Vec::new(),
+        since: BootTime {
+            boot_id: "boot-1".to_owned(),
+            since_boot: Duration::ZERO,
+        },
         deadline: Some(BootTime {
             boot_id: "boot-1".to_owned(),
             since_boot: Duration::from_millis(1500),
