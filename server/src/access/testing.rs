@@ -152,6 +152,7 @@ impl Scene {
             revision_history_limit: 10,
             trial_max_crashes: 3,
             max_events: 20_000,
+            handoff: crate::config::Handoff::default(),
         }
     }
 }

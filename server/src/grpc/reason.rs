@@ -102,6 +102,7 @@ reasons! {
     EventsUnavailable = "EVENTS_UNAVAILABLE" => Unavailable,
     /// Some events are on a part of the disk that cannot be read.
     EventsUnreadable = "EVENTS_UNREADABLE" => DataLoss,
+    InvalidTimeout = "INVALID_TIMEOUT" => InvalidArgument,
     /// The API server finds fault with an object.
     ObjectRefused = "OBJECT_REFUSED" => InvalidArgument,
     UnknownKind = "UNKNOWN_KIND" => InvalidArgument,
