@@ -36,9 +36,7 @@ pub(crate) use self::{
     apply::{Applied, AppliedResult, ApplyError},
     error::KubeError,
     kubeconfig::KubeconfigError,
-    objects::{ManifestError, Objects},
-    pods::PodView,
-    views::LeaseView,
+    objects::Objects,
 };
 use crate::handoff::ObjectReference;
 
@@ -149,39 +147,6 @@ impl Kube {
         let path = wire::path(&["api", "v1", "nodes", node]);
         let patch = json!({"metadata": {"labels": labels}});
         self.wire.send(&Ask::merge(&path, &patch)).await.map(drop)
-    }
-
-    /// Whether the ServiceAccount `default` of kube-system is there: before it is, no pod that needs one is created.
-    pub(crate) async fn default_service_account_exists(&self) -> Result<bool, KubeError> {
-        let path = wire::path(&[
-            "api",
-            "v1",
-            "namespaces",
-            "kube-system",
-            "serviceaccounts",
-            "default",
-        ]);
-        Ok(self.get_optional(&path).await?.is_some())
-    }
-
-    /// Whether the Node object is there.
-    pub(crate) async fn node_exists(&self, node: &str) -> Result<bool, KubeError> {
-        let path = wire::path(&["api", "v1", "nodes", node]);
-        Ok(self.get_optional(&path).await?.is_some())
-    }
-
-    /// Whether an API server that has a certificate of the kubeconfig's CA answers /readyz or /livez on 127.0.0.1 with
-    /// 200.
-    pub(crate) async fn is_answering(&self, port: u16) -> bool {
-        for path in ["/readyz", "/livez"] {
-            let Ok(stream) = wire::dial("127.0.0.1", port).await else {
-                return false;
-            };
-            if matches!(self.ask(stream, path, None).await, Ok(200)) {
-                return true;
-            }
-        }
-        false
     }
 
     /// The HTTP status of a GET over this very connection. It is the caller's to know to whom that leads; the

@@ -15,7 +15,6 @@ mod handoff;
 mod hardening;
 mod host;
 mod http;
-#[allow(dead_code, unused_imports, reason = "the handoff's machine uses it")]
 mod kube;
 mod kubelet;
 mod logs;

@@ -1,6 +1,7 @@
 //! The namespaces of a node: that of its mounts, and on demand that of its network.
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::os::fd::AsFd;
 use std::process::Command;
 use std::thread;
@@ -50,6 +51,14 @@ impl Node {
             Some(own) => own.connect(&self.state().network, holder),
             None => Ok(()),
         }
+    }
+
+    /// The node's network namespace, when it has one of its own and runs.
+    #[must_use]
+    pub fn network_namespace(&self) -> Option<PathBuf> {
+        self.state().own_network?;
+        let holder = self.process(NAMESPACE)?;
+        Some(PathBuf::from(format!("/proc/{}/ns/net", holder.pid)))
     }
 
     /// Runs a function in the node's network, on a thread of its own. What it opens there stays there: a socket, or a

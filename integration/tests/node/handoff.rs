@@ -9,10 +9,10 @@ use seedpod_client::cluster::HandoffKind;
 use seedpod_client::{Handoff, HandoffComponent, HandoffDeadlines, HandoffState, StartHandoff};
 use seedpod_integration::pki::Identity;
 use seedpod_integration::prober::{Plan, Prober, Report, User};
-use seedpod_integration::{Node, NodeOptions, wait_for, wait_until};
+use seedpod_integration::{wait_for, wait_until};
 use serde_json::Value;
 
-use crate::render_up::injected;
+use crate::render_up::{injected, machine};
 use crate::rendered::{Cluster, is_ready};
 use crate::scene::run;
 
@@ -63,20 +63,24 @@ fn over(cluster: &Cluster<'_>) -> Handoff {
 
 /// Probes as an administrator and as a writer, at both addresses of the node.
 fn probe(cluster: &Cluster<'_>) -> Prober {
-    let admin = Identity {
-        certificate: cluster.folder.join("admin.crt"),
-        key: cluster.folder.join("admin.key"),
+    let identity = |name: &str| Identity {
+        certificate: cluster.folder.join(format!("{name}.crt")),
+        key: cluster.folder.join(format!("{name}.key")),
     };
+    let admin = identity("admin");
     let mut users = vec![
-        User::reader("admin", &admin, "/readyz"),
+        User::reader("admin", &admin, "/api/v1/namespaces/default"),
+        User::reader("by-rbac", &identity("scheduler"), "/api/v1/nodes?limit=1"),
         User::writer("writer", &admin),
     ];
     // The tests share two processors with others.
-    users[0].every = Duration::from_millis(25);
+    for reader in &mut users[..2] {
+        reader.every = Duration::from_millis(25);
+    }
     Prober::start(Plan {
-        network: None,
+        network: cluster.node.network_namespace(),
         addresses: vec![Ipv4Addr::LOCALHOST.into(), cluster.node.address().into()],
-        port: cluster.port,
+        port: 6443,
         ca: cluster.folder.join("ca.crt"),
         server_name: "127.0.0.1".to_owned(),
         users,
@@ -92,7 +96,7 @@ fn assert_nothing_lost(report: &Report) {
 
 #[test]
 fn a_node_hands_over_to_its_self_hosted_control_plane_and_loses_no_request() {
-    let node = Node::start(&NodeOptions::default()).unwrap();
+    let node = machine();
     let cluster = injected(&node, "handoff");
     let prober = probe(&cluster);
     start(&cluster, Duration::from_secs(200), |manifest| manifest);
@@ -118,12 +122,12 @@ fn a_node_hands_over_to_its_self_hosted_control_plane_and_loses_no_request() {
 
 #[test]
 fn a_self_hosted_api_server_with_a_bad_flag_is_handed_back_from_and_no_request_is_lost() {
-    let node = Node::start(&NodeOptions::default()).unwrap();
+    let node = machine();
     let cluster = injected(&node, "badflag");
     let prober = probe(&cluster);
-    let port = format!("--secure-port={}", cluster.port);
+    let port = "--secure-port=6443";
     start(&cluster, Duration::from_secs(20), |manifest| {
-        manifest.replace(&port, "--secure-port=no-number")
+        manifest.replace(port, "--secure-port=no-number")
     });
     let handoff = over(&cluster);
     let report = prober.finish().unwrap();

@@ -26,7 +26,7 @@ fn lease(cluster: &Cluster<'_>, name: &str) -> Option<String> {
 }
 
 /// A machine whose kubelet lets in whom the cluster knows, once it has joined.
-fn machine() -> Node {
+pub(crate) fn machine() -> Node {
     let options = NodeOptions {
         kubelet_access: KubeletAccess::Cluster,
         ..NodeOptions::machine()

@@ -17,8 +17,10 @@ pub(crate) const NAMESPACE: &str = "kube-system";
 
 /// A rendered cluster, of which nothing runs at first.
 pub(crate) struct Cluster<'node> {
-    node: &'node Node,
-    scene: Scene<'node>,
+    pub(crate) node: &'node Node,
+    pub(crate) scene: Scene<'node>,
+    /// Where the rendered files are, and the administrator's as PEM.
+    pub(crate) folder: PathBuf,
     pub(crate) rendered: Rendered,
     kubectl: PathBuf,
     kubeconfig: PathBuf,
@@ -74,7 +76,11 @@ impl<'node> Cluster<'node> {
         let certificate = pem("admin.crt", &rendered.pki.admin.certificate);
         let key = pem("admin.key", &rendered.pki.admin.key);
         let kubeconfig = pem("admin.kubeconfig", &rendered.kubeconfigs.admin);
+        // Somebody who may only what RBAC says.
+        pem("scheduler.crt", &rendered.pki.scheduler.certificate);
+        pem("scheduler.key", &rendered.pki.scheduler.key);
         Self {
+            folder,
             node,
             scene: Scene::on(node, theme),
             rendered,

@@ -106,19 +106,6 @@ pub(crate) enum ApplyError {
     Untrusted(#[source] KubeError),
 }
 
-impl ApplyError {
-    /// Stable, in UPPER_SNAKE_CASE; docs/errors.md lists them.
-    pub(crate) fn reason(&self) -> &'static str {
-        match self {
-            Self::Refused { .. } | Self::NoNamespace { .. } => "OBJECT_REFUSED",
-            Self::UnknownKind { .. } => "UNKNOWN_KIND",
-            Self::Conflict { .. } => "FIELD_MANAGER_CONFLICT",
-            Self::Forbidden { .. } | Self::Unauthenticated { .. } => "CREDENTIALS_REFUSED",
-            Self::Untrusted(_) => "API_SERVER_UNTRUSTED",
-        }
-    }
-}
-
 /// A field that another manager has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Conflict {

@@ -79,6 +79,7 @@ impl Objects {
     }
 
     /// What they are, in the order in which they are applied. The namespace is as it was written.
+    #[cfg(test)]
     pub(crate) fn references(&self) -> impl Iterator<Item = &ObjectReference> {
         self.0.iter().map(|object| &object.reference)
     }

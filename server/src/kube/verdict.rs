@@ -110,7 +110,7 @@ fn judge_refusal(object: &Object, refusal: &Refusal) -> Verdict {
         }),
         500 if is_fault_of_object(&refusal.message) => refused(),
         429 | 502..=504 => later(!is_webhook(refusal)),
-        // Somebody else has changed or made it at the same time; webhooks that are not up, for example.
+        // Somebody else has changed or made it at the same time; webhooks that are not up.
         408 | 409 | 500..=599 => later(false),
         _ => refused(),
     }

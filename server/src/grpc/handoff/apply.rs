@@ -69,8 +69,8 @@ impl Api {
             let mut counts = ObjectCounts::default();
             let result = carry_out(prepared, &sender, &mut counts).await;
             if !validate_only {
-                let result = result.as_ref().copied();
-                audit::record_objects(&caller, "ApplyObjects", objects, &counts, result);
+                let ended = result.as_ref().copied();
+                audit::record_objects(&caller, "ApplyObjects", objects, &counts, ended);
             }
             if let Err(status) = result {
                 // A client that is gone needs none.
@@ -303,51 +303,5 @@ fn apply_fault(error: &ApplyError) -> Fault {
         }
         ApplyError::Unauthenticated { .. } => Fault::new(Reason::CredentialsRefused, message),
         ApplyError::Untrusted(_) => Fault::new(Reason::ApiServerUntrusted, message),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_reason_of_a_failed_apply_is_the_same_for_the_call_and_for_a_handoff() {
-        let object = || {
-            Box::new(ObjectReference {
-                api_version: "v1".to_owned(),
-                kind: "Pod".to_owned(),
-                namespace: "default".to_owned(),
-                name: "a".to_owned(),
-            })
-        };
-        let (field, message) = (String::new, String::new);
-        let errors = [
-            ApplyError::Refused {
-                object: object(),
-                field: field(),
-                message: message(),
-            },
-            ApplyError::NoNamespace {
-                object: object(),
-                field: field(),
-            },
-            ApplyError::UnknownKind {
-                object: object(),
-                field: field(),
-            },
-            ApplyError::Conflict {
-                object: object(),
-                conflicts: Vec::new(),
-            },
-            ApplyError::Forbidden {
-                object: object(),
-                message: message(),
-            },
-            ApplyError::Unauthenticated { message: message() },
-        ];
-        for error in errors {
-            let status = Status::from(apply_fault(&error));
-            assert_eq!(status::reason_of(&status), error.reason());
-        }
     }
 }
