@@ -1,8 +1,8 @@
 //! The namespaces of a node: that of its mounts, and on demand that of its network.
 
 use std::fs::File;
-use std::path::PathBuf;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 

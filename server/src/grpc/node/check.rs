@@ -223,8 +223,8 @@ fn describe(holders: &[Holder]) -> String {
 fn reference(bundle: &BundleName, key: &PodKey) -> PodReference {
     PodReference {
         bundle: bundle.to_string(),
-        namespace: key.namespace.to_string(),
-        name: key.name.to_string(),
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
     }
 }
 
