@@ -62,12 +62,6 @@ impl HandoffComponent {
     }
 }
 
-impl From<v1::HandoffComponent> for HandoffComponent {
-    fn from(wire: v1::HandoffComponent) -> Self {
-        Self(wire)
-    }
-}
-
 /// How long each state of a handoff may take. What is `None` has the node's default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[allow(missing_docs, reason = "the names of the states say it")]
@@ -145,8 +139,8 @@ impl StartHandoff {
     }
 
     /// Adds a pod of the bundle that is handed over. Exactly one is an API server.
-    pub fn component(mut self, component: impl Into<HandoffComponent>) -> Self {
-        self.components.push(component.into());
+    pub fn component(mut self, component: HandoffComponent) -> Self {
+        self.components.push(component);
         self
     }
 

@@ -136,7 +136,7 @@ pub use types::{
     HandoffState, HandoffStep, ImageCheck, Injected, Kubelet, KubeletState, KubeletSync, Limits,
     LogLine, LogStream, Node, NodeCheck, Object, ObjectChange, ObjectKey, ObjectKind,
     ObjectReference, Objects, Origin, PathCheck, Pod, PodReference, PodState, PortCheck, Problem,
-    ResetDone, Revision, RolledBack, Runtime, RuntimeState, Steering, SteeringCheck, SteeringMode,
-    Termination, Trial, TrialConfirmation, TrialState, TrialStatus, Warning,
+    ResetDone, Revision, RolledBack, Runtime, RuntimeState, Steering, SteeringMode, Termination,
+    Trial, TrialConfirmation, TrialState, TrialStatus, Warning,
 };
 pub use wait::{Wait, WaitError};

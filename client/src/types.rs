@@ -20,9 +20,7 @@ mod trial;
 pub use applied::{AppliedObject, AppliedResult, ObjectReference};
 pub(crate) use bundle::required as required_bundle;
 pub use bundle::{Bundle, BundlePod, Change, ChangeType, Injected, Warning};
-pub use check::{
-    ConfiguredKubelet, ImageCheck, NodeCheck, PathCheck, PortCheck, ResetDone, SteeringCheck,
-};
+pub use check::{ConfiguredKubelet, ImageCheck, NodeCheck, PathCheck, PortCheck, ResetDone};
 pub use container::{Container, ContainerState, Termination};
 pub use event::{Event, EventType};
 pub use handoff::{Handoff, HandoffFailure, HandoffState, HandoffStep, Steering, SteeringMode};

@@ -1,6 +1,7 @@
 //! Waiting until pods are ready, or are gone.
 
 mod error;
+mod handoff;
 mod judge;
 mod removal;
 mod revision;

@@ -67,28 +67,31 @@ impl Drop for Wiped {
     }
 }
 
+/// Decodes the manifests, which may have so many bytes together.
+fn read_all<S: AsRef<str>>(manifests: &[S], max_bytes: usize) -> Result<Wiped, Vec<Violation>> {
+    let bytes = manifests
+        .iter()
+        .map(|manifest| manifest.as_ref().len())
+        .fold(0_usize, usize::saturating_add);
+    if bytes > max_bytes {
+        let description =
+            format!("the manifests have {bytes} bytes together; at most {max_bytes} are allowed");
+        return Err(vec![of_bundle(Reason::BundleTooLarge, description)]);
+    }
+    let mut budget = Budget::default();
+    let outcomes = manifests
+        .iter()
+        .map(|manifest| decode::read(manifest.as_ref(), &mut budget));
+    Ok(Wiped(outcomes.collect()))
+}
+
 /// Decodes and checks the manifests of one bundle.
 pub(crate) fn check<S: AsRef<str>>(
     manifests: &[S],
     options: &Options,
 ) -> Result<Checked, Vec<Violation>> {
-    let bytes = manifests
-        .iter()
-        .map(|manifest| manifest.as_ref().len())
-        .fold(0_usize, usize::saturating_add);
-    if bytes > options.max_bytes {
-        let description = format!(
-            "the manifests have {bytes} bytes together; at most {} are allowed",
-            options.max_bytes
-        );
-        return Err(vec![of_bundle(Reason::BundleTooLarge, description)]);
-    }
+    let outcomes = read_all(manifests, options.max_bytes)?;
     let mut findings = Findings::default();
-    let mut budget = Budget::default();
-    let outcomes = manifests
-        .iter()
-        .map(|manifest| decode::read(manifest.as_ref(), &mut budget));
-    let outcomes = Wiped(outcomes.collect());
     let mut items = Vec::new();
     for (manifest, outcome) in outcomes.0.iter().enumerate() {
         report_outcome(&mut findings, manifest, outcome);

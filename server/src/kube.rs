@@ -36,7 +36,7 @@ pub(crate) use self::{
     apply::{Applied, AppliedResult, ApplyError},
     error::KubeError,
     kubeconfig::KubeconfigError,
-    objects::Objects,
+    objects::{Objects, group_of_pod},
 };
 use crate::handoff::ObjectReference;
 

@@ -23,7 +23,6 @@ mod node;
 mod probe;
 mod projection;
 mod runtime_cri;
-#[allow(dead_code, reason = "the handoff's machine uses it")]
 mod steer;
 mod store;
 mod volumes;

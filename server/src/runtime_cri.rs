@@ -171,7 +171,6 @@ pub(crate) trait Runtime: Clone + Send + Sync + 'static {
 
     /// The processes of a pod's running containers, as the host numbers them; `uid` is the pod's in the API, which is the
     /// kubelet's. None for a pod that does not run, and none at all unless it is overridden.
-    #[allow(dead_code, reason = "the handoff's machine asks")]
     fn processes_of(
         &self,
         uid: &str,

@@ -2,12 +2,7 @@
 
 mod show;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use anstream::eprintln;
 use futures_util::TryStreamExt as _;
@@ -31,8 +26,6 @@ use super::{
 
 /// For how long the node may not answer while its handoff is watched: the daemon may be restarting.
 const SILENCE: Duration = Duration::from_secs(60);
-/// How long after that it is asked again.
-const PAUSE: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(args: HandoffArgs, connection: ConnectionArgs) -> anyhow::Result<()> {
     match args.what {
@@ -194,42 +187,19 @@ async fn to_its_end(client: &Client, id: &str, format: StreamFormat) -> anyhow::
 }
 
 async fn watch(client: &Client, id: &str, show: &mut Show) -> anyhow::Result<Handoff> {
-    let mut heard = Instant::now();
-    loop {
-        let mut changes = client.watch_handoff();
-        let error = loop {
-            match changes.try_next().await {
-                Ok(Some(handoff)) if handoff.id != id => {
-                    anyhow::bail!(
-                        "another handoff has begun on the node since: {}",
-                        handoff.id
-                    );
-                }
-                Ok(Some(handoff)) => {
-                    heard = Instant::now();
-                    show.tell(&handoff);
-                    if matches!(
-                        handoff.state,
-                        HandoffState::Committed | HandoffState::Reverted
-                    ) {
-                        return Ok(handoff);
-                    }
-                }
-                Ok(None) => break None,
-                Err(error) => break Some(error),
-            }
-        };
-        match error {
-            Some(error) if !error.is_transient() || heard.elapsed() > SILENCE => {
-                return Err(error.into());
-            }
-            Some(error) => show.note(&format!(
-                "the node does not answer, its handoff goes on: {error}"
-            )),
-            None => {}
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
+    let watched = client.wait_handoff(Some(id), SILENCE, |heard| match heard {
+        Ok(handoff) => show.tell(handoff),
+        Err(error) => show.note(&format!(
+            "the node does not answer, its handoff goes on: {error}"
+        )),
+    });
+    let handoff = watched.await?;
+    anyhow::ensure!(
+        handoff.id == id,
+        "another handoff has begun on the node since: {}",
+        handoff.id
+    );
+    Ok(handoff)
 }
 
 fn print(handoff: &Handoff, format: StreamFormat) -> anyhow::Result<()> {

@@ -7,10 +7,10 @@ use anstream::eprintln;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use seedpod_client::{Pod, PodState};
 
-pub(super) const DONE: &str = "✓ {wide_msg}";
-pub(super) const NOT_DONE: &str = "✗ {wide_msg}";
+const DONE: &str = "✓ {wide_msg}";
+const NOT_DONE: &str = "✗ {wide_msg}";
 /// With the time for which the pod has been in its state.
-pub(super) const GOING_ON: &str = "{spinner:.cyan} {elapsed:>4} {wide_msg}";
+const GOING_ON: &str = "{spinner:.cyan} {elapsed:>4} {wide_msg}";
 
 pub(crate) struct Progress {
     terminal: Option<MultiProgress>,
@@ -82,11 +82,9 @@ impl Progress {
                     bar.reset_elapsed();
                 }
                 if done {
-                    bar.disable_steady_tick();
-                    bar.set_style(style(DONE));
+                    rest(bar, true);
                 } else {
-                    bar.set_style(style(GOING_ON));
-                    bar.enable_steady_tick(Duration::from_millis(120));
+                    spin(bar);
                 }
                 bar.set_message(text.clone());
                 bar.tick();
@@ -101,13 +99,25 @@ impl Progress {
     pub(crate) fn finish(self) {
         for line in self.pods.into_values() {
             let Some(bar) = line.bar else { continue };
-            bar.set_style(style(if line.done { DONE } else { NOT_DONE }));
+            rest(&bar, line.done);
             bar.abandon();
         }
     }
 }
 
-pub(super) fn style(template: &str) -> ProgressStyle {
+/// The line is of something that goes on.
+pub(super) fn spin(bar: &ProgressBar) {
+    bar.set_style(style(GOING_ON));
+    bar.enable_steady_tick(Duration::from_millis(120));
+}
+
+/// The line is of something that has come to its end, or is left as it is.
+pub(super) fn rest(bar: &ProgressBar, done: bool) {
+    bar.disable_steady_tick();
+    bar.set_style(style(if done { DONE } else { NOT_DONE }));
+}
+
+fn style(template: &str) -> ProgressStyle {
     // The templates are constant; were one wrong, the default style would do.
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_spinner())

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use seedpod_proto::v1;
 
-use super::PodReference;
+use super::{PodReference, Steering};
 
 /// What [`Client::check_node`](crate::Client::check_node) found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct NodeCheck {
     /// Such as `v1.37.2`. Empty: it cannot be told.
     pub kubelet_version: String,
     /// Whether a port can be handed over without losing a connection.
-    pub steering: SteeringCheck,
+    pub steering: Steering,
     /// Whether [`Client::configure_kubelet`](crate::Client::configure_kubelet) is configured.
     pub kubelet_configurable: bool,
     /// The addresses of the node's interfaces, without loopback and link-local ones.
@@ -98,21 +98,6 @@ pub struct PathCheck {
     pub in_use: bool,
 }
 
-/// Whether new connections to a port can be led to one of two API servers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize),
-    serde(rename_all = "camelCase")
-)]
-#[non_exhaustive]
-pub struct SteeringCheck {
-    /// Whether they can.
-    pub possible: bool,
-    /// Why not. Empty otherwise.
-    pub message: String,
-}
-
 /// What [`Client::configure_kubelet`](crate::Client::configure_kubelet) did, or would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(
@@ -147,7 +132,6 @@ pub struct ResetDone {
 
 impl From<v1::CheckNodeResponse> for NodeCheck {
     fn from(wire: v1::CheckNodeResponse) -> Self {
-        let steering = wire.steering.unwrap_or_default();
         Self {
             time: wire.time.and_then(|time| time.try_into().ok()),
             ports: wire.ports.into_iter().map(PortCheck::from).collect(),
@@ -157,13 +141,7 @@ impl From<v1::CheckNodeResponse> for NodeCheck {
             memory_bytes: wire.memory_bytes,
             cpu_count: wire.cpu_count,
             kubelet_version: wire.kubelet_version,
-            steering: SteeringCheck {
-                possible: matches!(
-                    steering.mode(),
-                    v1::steering::Mode::ByLoopback | v1::steering::Mode::ByMark
-                ),
-                message: steering.message,
-            },
+            steering: wire.steering.unwrap_or_default().into(),
             kubelet_configurable: wire.kubelet_configurable,
             addresses: wire.addresses,
         }

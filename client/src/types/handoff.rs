@@ -107,6 +107,13 @@ pub struct Steering {
     pub message: String,
 }
 
+impl Steering {
+    /// Whether new connections can be led to one of two API servers.
+    pub fn is_possible(&self) -> bool {
+        matches!(self.mode, SteeringMode::ByLoopback | SteeringMode::ByMark)
+    }
+}
+
 mirror! {
     /// Whether and how connections are led.
     SteeringMode for v1::steering::Mode, else Unrecognized {
@@ -184,11 +191,17 @@ impl From<v1::Handoff> for Handoff {
             steering: wire
                 .steering
                 .filter(|it| it.mode() != v1::steering::Mode::Unspecified)
-                .map(|steering| Steering {
-                    mode: SteeringMode::from_wire(steering.mode),
-                    message: steering.message,
-                }),
+                .map(Steering::from),
             generation: wire.generation,
+        }
+    }
+}
+
+impl From<v1::Steering> for Steering {
+    fn from(wire: v1::Steering) -> Self {
+        Self {
+            mode: SteeringMode::from_wire(wire.mode),
+            message: wire.message,
         }
     }
 }

@@ -15,6 +15,32 @@ use crate::scene::{Scene, run};
 
 pub(crate) const NAMESPACE: &str = "kube-system";
 
+/// The configuration of a cluster of this machine alone, which has the images of the rig's then.
+pub(crate) fn configuration(node: &Node) -> Value {
+    for image in [
+        images::ETCD,
+        images::KUBE_APISERVER,
+        images::KUBE_CONTROLLER_MANAGER,
+        images::KUBE_SCHEDULER,
+    ] {
+        node.ensure_image(image).unwrap();
+    }
+    json!({
+        "apiVersion": "seedpod.dev/v1alpha1",
+        "kind": "ClusterConfiguration",
+        "name": "rig",
+        "kubernetesVersion": version_of_the_rig(),
+        "nodes": [{"name": node.name(), "address": node.address(), "controlPlane": true}],
+        "images": {
+            "pullPolicy": "Never",
+            "etcd": images::ETCD,
+            "kubeApiserver": images::KUBE_APISERVER,
+            "kubeControllerManager": images::KUBE_CONTROLLER_MANAGER,
+            "kubeScheduler": images::KUBE_SCHEDULER,
+        },
+    })
+}
+
 /// A rendered cluster, of which nothing runs at first.
 pub(crate) struct Cluster<'node> {
     pub(crate) node: &'node Node,
@@ -31,36 +57,10 @@ pub(crate) struct Cluster<'node> {
 impl<'node> Cluster<'node> {
     /// Renders a cluster of this machine, with images of the rig's.
     pub(crate) fn render(node: &'node Node, theme: &str) -> Self {
-        for image in [
-            images::ETCD,
-            images::KUBE_APISERVER,
-            images::KUBE_CONTROLLER_MANAGER,
-            images::KUBE_SCHEDULER,
-        ] {
-            node.ensure_image(image).unwrap();
-        }
         let folder = node.layout().scratch().join(theme);
-        let version = version_of_the_rig();
-        let configuration = json!({
-            "apiVersion": "seedpod.dev/v1alpha1",
-            "kind": "ClusterConfiguration",
-            "name": "rig",
-            "kubernetesVersion": version,
-            "nodes": [{
-                "name": node.name(),
-                "address": node.address(),
-                "controlPlane": true,
-            }],
-            "images": {
-                "pullPolicy": "Never",
-                "etcd": images::ETCD,
-                "kubeApiserver": images::KUBE_APISERVER,
-                "kubeControllerManager": images::KUBE_CONTROLLER_MANAGER,
-                "kubeScheduler": images::KUBE_SCHEDULER,
-            },
-            // The machines of several tests have one disk.
-            "etcd": {"dataDirectory": folder.join("etcd")},
-        });
+        let mut configuration = configuration(node);
+        // The machines of several tests have one disk.
+        configuration["etcd"] = json!({"dataDirectory": folder.join("etcd")});
         fs::create_dir_all(&folder).unwrap();
         let file = folder.join("cluster.yaml");
         fs::write(&file, configuration.to_string()).unwrap();

@@ -11,7 +11,7 @@ use seedpod_integration::{
 };
 use serde_json::{Value, json};
 
-use crate::rendered::version_of_the_rig;
+use crate::rendered::configuration;
 use crate::rig::LIMIT;
 
 /// A machine with a bare kubelet, and the file that makes a cluster of it.
@@ -23,42 +23,16 @@ struct Machine<'node> {
 
 impl<'node> Machine<'node> {
     fn new(node: &'node Node) -> Self {
-        for image in [
-            images::PAUSE,
-            images::ETCD,
-            images::KUBE_APISERVER,
-            images::KUBE_CONTROLLER_MANAGER,
-            images::KUBE_SCHEDULER,
-        ] {
-            node.ensure_image(image).unwrap();
-        }
         let daemon = Seedpodd::start(node, &SeedpoddOptions::default()).unwrap();
         let admin = daemon.identity("admin");
         let folder = node.layout().scratch().join("cluster");
         fs::create_dir_all(&folder).unwrap();
-        let configuration = json!({
-            "apiVersion": "seedpod.dev/v1alpha1",
-            "kind": "ClusterConfiguration",
-            "name": "rig",
-            "kubernetesVersion": version_of_the_rig(),
-            "nodes": [{
-                "name": node.name(),
-                "address": node.address(),
-                "endpoint": format!("https://{}", daemon.tls_address()),
-                "controlPlane": true,
-            }],
-            "seedpod": {
-                "caFile": daemon.ca_file(),
-                "certFile": admin.certificate,
-                "keyFile": admin.key,
-            },
-            "images": {
-                "pullPolicy": "Never",
-                "etcd": images::ETCD,
-                "kubeApiserver": images::KUBE_APISERVER,
-                "kubeControllerManager": images::KUBE_CONTROLLER_MANAGER,
-                "kubeScheduler": images::KUBE_SCHEDULER,
-            },
+        let mut configuration = configuration(node);
+        configuration["nodes"][0]["endpoint"] = format!("https://{}", daemon.tls_address()).into();
+        configuration["seedpod"] = json!({
+            "caFile": daemon.ca_file(),
+            "certFile": admin.certificate,
+            "keyFile": admin.key,
         });
         fs::write(folder.join("cluster.yaml"), configuration.to_string()).unwrap();
         Self {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, btree_map::Entry};
 use serde_json::{Map, Value};
 
 use super::{
-    Wiped, document_path, in_order, of_bundle,
+    Wiped, document_path, in_order, of_bundle, read_all,
     report::{Findings, Report},
     report_outcome,
 };
@@ -27,20 +27,7 @@ pub(crate) fn read<S: AsRef<str>>(
     manifests: &[S],
     max_bytes: usize,
 ) -> Result<Vec<ClusterObject>, Vec<Violation>> {
-    let bytes = manifests
-        .iter()
-        .map(|manifest| manifest.as_ref().len())
-        .fold(0_usize, usize::saturating_add);
-    if bytes > max_bytes {
-        let description =
-            format!("the manifests have {bytes} bytes together; at most {max_bytes} are allowed");
-        return Err(vec![of_bundle(Reason::BundleTooLarge, description)]);
-    }
-    let mut budget = Budget::default();
-    let outcomes = manifests
-        .iter()
-        .map(|manifest| decode::read(manifest.as_ref(), &mut budget));
-    let outcomes = Wiped(outcomes.collect());
+    let outcomes = read_all(manifests, max_bytes)?;
     let mut findings = Findings::default();
     let mut objects = Vec::new();
     for (manifest, outcome) in outcomes.0.iter().enumerate() {
@@ -118,12 +105,7 @@ pub(crate) fn read_document(text: &str) -> Result<Value, Violation> {
 fn expand(mut report: Report<'_>, implied: Option<(&str, &str)>, objects: &mut Vec<ClusterObject>) {
     let root = Path::ROOT;
     let tree = report.tree;
-    if !matches!(tree.kind, Kind::Map(_)) {
-        let description = format!(
-            "a document must be an object with apiVersion and kind, not {}",
-            tree.sort()
-        );
-        report.refuse(&root, Reason::WrongType, description);
+    if !report.is_object() {
         return;
     }
     let kind = text(
@@ -268,25 +250,8 @@ fn text<'n>(
     field: &str,
     implied: Option<&'n str>,
 ) -> Option<&'n str> {
-    match node.get(field) {
-        Some(node) if node.text().is_some_and(|text| !text.is_empty()) => return node.text(),
-        None
-        | Some(Node {
-            kind: Kind::Null | Kind::Text(_),
-            ..
-        }) => {
-            if implied.is_some() {
-                return implied;
-            }
-            let description = format!("each object names its {field}");
-            report.refuse(&path.key(field), Reason::MissingField, description);
-        }
-        Some(node) => {
-            let description = format!("it must be a string, not {}", node.sort());
-            report.refuse(&path.key(field), Reason::WrongType, description);
-        }
-    }
-    None
+    let missing = || format!("each object names its {field}");
+    report.text(node, path, field, implied, missing)
 }
 
 /// Two documents of one object would fight for it. The API's version does not matter: it is the same object.

@@ -127,13 +127,7 @@ fn expand_as<'n>(
 /// Reads `apiVersion` and `kind`; `None` when it is nothing that a bundle can have.
 fn read_kind<'n>(report: &mut Report<'n>, implied: Option<&'n str>) -> Option<&'n str> {
     let root = Path::ROOT;
-    let tree = report.tree;
-    if !matches!(tree.kind, Kind::Map(_)) {
-        let description = format!(
-            "a document must be an object with apiVersion and kind, not {}",
-            tree.sort()
-        );
-        report.refuse(&root, Reason::WrongType, description);
+    if !report.is_object() {
         return None;
     }
     let kind = read_text(report, "kind", implied)?;
@@ -185,30 +179,12 @@ fn read_text<'n>(
     field: &str,
     implied: Option<&'n str>,
 ) -> Option<&'n str> {
-    let root = Path::ROOT;
     let tree = report.tree;
-    match tree.get(field) {
-        Some(node) if node.text().is_some_and(|text| !text.is_empty()) => return node.text(),
-        Some(Node {
-            kind: Kind::Null | Kind::Text(_),
-            ..
-        })
-        | None => {
-            if implied.is_some() {
-                return implied;
-            }
-            let description = format!(
-                "each document names its {field}; that of a pod is {}",
-                pods_own(field)
-            );
-            report.refuse(&root.key(field), Reason::MissingField, description);
-        }
-        Some(node) => {
-            let description = format!("it must be a string, not {}", node.sort());
-            report.refuse(&root.key(field), Reason::WrongType, description);
-        }
-    }
-    None
+    let missing = || {
+        let own = pods_own(field);
+        format!("each document names its {field}; that of a pod is {own}")
+    };
+    report.text(tree, &Path::ROOT, field, implied, missing)
 }
 
 fn pods_own(field: &str) -> &'static str {

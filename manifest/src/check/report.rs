@@ -2,7 +2,7 @@
 
 use crate::{
     Position, Reason, Violation, Warning,
-    decode::tree::{Mark, Node},
+    decode::tree::{Kind, Mark, Node},
     field::{self, OwnedSegment, Path, Segment},
 };
 
@@ -59,6 +59,50 @@ pub(crate) struct Report<'a> {
 }
 
 impl Report<'_> {
+    /// Whether the document can be an object, which is refused otherwise.
+    pub(crate) fn is_object(&mut self) -> bool {
+        let tree = self.tree;
+        let is_object = matches!(tree.kind, Kind::Map(_));
+        if !is_object {
+            let description = format!(
+                "a document must be an object with apiVersion and kind, not {}",
+                tree.sort()
+            );
+            self.refuse(&Path::ROOT, Reason::WrongType, description);
+        }
+        is_object
+    }
+
+    /// The text of a node's field, or what is implied where it is not given; `path` is the node's. Else it is refused, in
+    /// the words of `missing` when there is none.
+    pub(crate) fn text<'n>(
+        &mut self,
+        node: &'n Node,
+        path: &Path<'_>,
+        field: &str,
+        implied: Option<&'n str>,
+        missing: impl FnOnce() -> String,
+    ) -> Option<&'n str> {
+        match node.get(field) {
+            Some(node) if node.text().is_some_and(|text| !text.is_empty()) => return node.text(),
+            None
+            | Some(Node {
+                kind: Kind::Null | Kind::Text(_),
+                ..
+            }) => {
+                if implied.is_some() {
+                    return implied;
+                }
+                self.refuse(&path.key(field), Reason::MissingField, missing());
+            }
+            Some(node) => {
+                let description = format!("it must be a string, not {}", node.sort());
+                self.refuse(&path.key(field), Reason::WrongType, description);
+            }
+        }
+        None
+    }
+
     /// The document breaks a rule.
     pub(crate) fn refuse(
         &mut self,

@@ -5,7 +5,7 @@
 mod handoff;
 mod refused;
 
-use std::{collections::HashMap, fmt, time::Duration};
+use std::{collections::HashMap, fmt, ops::RangeInclusive, time::Duration};
 
 use seedpod_manifest::{BundleName, NameError, Violation};
 use seedpod_proto::ERROR_DOMAIN;
@@ -17,7 +17,7 @@ pub(super) use self::{
     refused::{change, confirm, history, inject, remove, rollback},
 };
 use super::reason::Reason;
-use crate::{error::chain, events::WatchError, runtime_cri::RuntimeError};
+use crate::{error::chain, events::WatchError, kube::KubeconfigError, runtime_cri::RuntimeError};
 
 const BUNDLE: &str = "seedpod.dev/Bundle";
 
@@ -32,6 +32,10 @@ const MAX_TEXT: usize = 400;
 
 /// How many violations are tried to fit in. Many more than ever do.
 const MAX_VIOLATIONS: usize = 64;
+
+/// How long a call goes on that may say so and does not, and what it may say.
+const TIMEOUT: Duration = Duration::from_secs(2 * 60);
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60 * 60);
 
 /// How long a client should wait for the next daemon when this one is on its way out.
 const RESTART: Duration = Duration::from_secs(2);
@@ -224,6 +228,29 @@ pub(super) fn bundle_name(field: &str, given: &str) -> Result<BundleName, Fault>
         };
         Fault::field(Reason::InvalidBundleName, field, description)
     })
+}
+
+/// What is wrong with the kubeconfig in a request's field `field`. No value of it is told.
+pub(super) fn kubeconfig_fault(field: &str, error: &KubeconfigError) -> Fault {
+    let field = match error.field.as_str() {
+        "" => field.to_owned(),
+        inner => format!("{field}.{inner}"),
+    };
+    Fault::field(Reason::InvalidKubeconfig, &field, error.problem.as_str())
+}
+
+/// How long a call may go on that says so in its field `timeout`.
+pub(super) fn timeout(given: Option<prost_types::Duration>) -> Result<Duration, Fault> {
+    let Some(given) = given else {
+        return Ok(TIMEOUT);
+    };
+    Duration::try_from(given)
+        .ok()
+        .filter(|given| TIMEOUTS.contains(given))
+        .ok_or_else(|| {
+            let description = "it must be between 1 s and 1 hour, or left out for 2 minutes";
+            Fault::field(Reason::InvalidTimeout, "timeout", description)
+        })
 }
 
 /// There is no such bundle.

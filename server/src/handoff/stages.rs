@@ -104,45 +104,39 @@ pub(super) struct Work<'a, W> {
 
 impl<W: World> Work<'_, W> {
     pub(super) async fn carry_out(&mut self) -> Verdict {
-        let done = |came: &str| Verdict::Done(came.to_owned());
+        let done = |ended: Result<(), Verdict>, came: &str| match ended {
+            Ok(()) => Verdict::Done(came.to_owned()),
+            Err(verdict) => verdict,
+        };
         match self.record.stage {
             Stage::Applying => self.apply().await,
             Stage::WaitingForReady => self.wait_for_ready().await,
             Stage::WaitingForKubelet => self.wait_for_kubelet().await,
-            Stage::Draining => match self.drain().await {
-                Some(verdict) => verdict,
-                None => done("the self-hosted pods hold the leases"),
-            },
-            Stage::HandingOver => match self.hand_over().await {
-                Some(verdict) => verdict,
-                None => done("the injected API server has stopped"),
-            },
-            Stage::Verifying => match self.verify().await {
-                Some(verdict) => verdict,
-                None => done(
-                    "a write and a read went through the self-hosted API server, and the leases are renewed",
-                ),
-            },
+            Stage::Draining => done(self.drain().await, "the self-hosted pods hold the leases"),
+            Stage::HandingOver => done(
+                self.hand_over().await,
+                "the injected API server has stopped",
+            ),
+            Stage::Verifying => done(
+                self.verify().await,
+                "a write and a read went through the self-hosted API server, and the leases are renewed",
+            ),
             Stage::Committed => self.stand_by().await,
             Stage::Reverting => self.revert().await,
             // It stays so.
             Stage::Reverted => std::future::pending().await,
             Stage::StandingIn => self.stand_in().await,
-            Stage::StandingDown => self.stand_down().await,
+            Stage::StandingDown => done(
+                self.stand_down().await,
+                "the self-hosted control plane serves",
+            ),
         }
     }
 
-    async fn stand_down(&mut self) -> Verdict {
-        if let Some(verdict) = self.drain().await {
-            return verdict;
-        }
-        if let Some(verdict) = self.hand_over().await {
-            return verdict;
-        }
-        if let Some(verdict) = self.verify().await {
-            return verdict;
-        }
-        Verdict::Done("the self-hosted control plane serves".to_owned())
+    async fn stand_down(&mut self) -> Result<(), Verdict> {
+        self.drain().await?;
+        self.hand_over().await?;
+        self.verify().await
     }
 
     /// The API server. A record without one is never made.

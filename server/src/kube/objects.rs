@@ -95,12 +95,7 @@ impl Objects {
             let labels = template.get("metadata")?.get("labels")?;
             let has = |(key, value): (&String, &String)| labels.get(key) == Some(&json!(value));
             selector.iter().all(has).then_some(())?;
-            let spec = template.get("spec")?;
-            let of_container = spec.get("containers").and_then(|it| it.get(0));
-            let mut places = [of_container, Some(spec)].into_iter().flatten();
-            let group =
-                places.find_map(|it| it.get("securityContext")?.get("runAsGroup")?.as_u64());
-            u32::try_from(group?).ok()
+            group_of_pod(template.get("spec")?)
         })
     }
 
@@ -161,6 +156,14 @@ impl Object {
     pub(super) fn to_json(&self) -> String {
         Value::Object(self.document.value.clone()).to_string()
     }
+}
+
+/// The group that the processes of a pod have, if its spec says so: for the first container, and else for all.
+pub(crate) fn group_of_pod(spec: &Value) -> Option<u32> {
+    let of_container = spec.get("containers").and_then(|it| it.get(0));
+    let mut places = [of_container, Some(spec)].into_iter().flatten();
+    let group = places.find_map(|it| it.get("securityContext")?.get("runAsGroup")?.as_u64());
+    u32::try_from(group?).ok()
 }
 
 /// The group of an apiVersion; empty for the core group.

@@ -3,7 +3,6 @@
 mod act;
 mod cluster;
 mod images;
-#[allow(dead_code, reason = "the handoff's machine asks")]
 mod processes;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};

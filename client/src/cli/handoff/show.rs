@@ -12,7 +12,7 @@ use seedpod_client::{Handoff, HandoffState, HandoffStep, PodReference, SteeringM
 
 use super::super::{
     output::style::{BAD, BOLD, CHANGED, DIM, GOOD, RESET},
-    progress::{DONE, GOING_ON, NOT_DONE, style},
+    progress::{rest, spin},
     time::{ago, short},
 };
 
@@ -59,18 +59,12 @@ impl Show {
             .unwrap_or_default();
         let bar = self.bar.get_or_insert_with(|| {
             let bar = ProgressBar::new_spinner().with_elapsed(elapsed);
-            bar.set_style(style(GOING_ON));
-            bar.enable_steady_tick(Duration::from_millis(120));
+            spin(&bar);
             bar
         });
         bar.set_message(text);
         if !handoff.is_moving() {
-            bar.disable_steady_tick();
-            bar.set_style(style(if is_well(handoff.state) {
-                DONE
-            } else {
-                NOT_DONE
-            }));
+            rest(bar, is_well(handoff.state));
             bar.tick();
         }
     }
@@ -80,8 +74,7 @@ impl Show {
         self.last.clear();
         match self.bar.take() {
             Some(bar) => {
-                bar.disable_steady_tick();
-                bar.set_style(style(if well { DONE } else { NOT_DONE }));
+                rest(&bar, well);
                 bar.set_message(text.to_owned());
                 bar.abandon();
             }

@@ -1,7 +1,7 @@
 //! Showing how far a cluster has come: on a terminal a line per node that changes in place, elsewhere a line per change,
 //! for programs a JSON object per line.
 
-use std::{collections::HashMap, io::IsTerminal as _, time::Duration};
+use std::{collections::HashMap, io::IsTerminal as _};
 
 use anstream::eprintln;
 use indicatif::{MultiProgress, ProgressBar};
@@ -14,7 +14,7 @@ use super::super::{
         self,
         style::{BOLD, RESET, WARNING},
     },
-    progress::{DONE, GOING_ON, NOT_DONE, style},
+    progress::{rest, spin},
 };
 
 pub(crate) struct Show {
@@ -79,18 +79,12 @@ impl Show {
             .or_insert_with(|| terminal.add(ProgressBar::new_spinner()));
         match kind {
             ProgressKind::Done | ProgressKind::Failed => {
-                bar.disable_steady_tick();
-                bar.set_style(style(if kind == ProgressKind::Done {
-                    DONE
-                } else {
-                    NOT_DONE
-                }));
+                rest(bar, kind == ProgressKind::Done);
             }
             _ => {
                 // The time beside it is for how long this has been waited for.
                 bar.reset_elapsed();
-                bar.set_style(style(GOING_ON));
-                bar.enable_steady_tick(Duration::from_millis(120));
+                spin(bar);
             }
         }
         bar.set_message(text);

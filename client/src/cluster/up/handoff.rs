@@ -2,12 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::TryStreamExt as _;
-use seedpod_proto::v1;
 use zeroize::Zeroizing;
 
 use super::{
-    Installer, Phase, Scope, UpError, control_plane, error::chain, read_manifests, request_id, wait,
+    Installer, Phase, Scope, UpError, control_plane, error::chain, read_manifests, request_id,
 };
 use crate::{
     Client, Code, Handoff, HandoffState, StartHandoff,
@@ -145,7 +143,7 @@ impl Turn<'_> {
             .node_labels(self.node.node_labels.clone())
             .request_id(id);
         for component in &self.node.components {
-            request = request.component(wire(component));
+            request = request.component(asked(component));
         }
         match self.client.start_handoff(&request).await {
             Ok(_) => Ok(()),
@@ -157,44 +155,28 @@ impl Turn<'_> {
 
     /// Watches until the handoff is committed or handed back.
     async fn watch(&self, end: Instant) -> Result<Handoff, UpError> {
-        let failed = || UpError::node(&self.node.node, "watch its handoff");
-        let mut heard = Instant::now();
         let mut last = String::from("the handoff is under way");
-        loop {
-            let mut answers = self.client.watch_handoff();
-            let left = end.saturating_duration_since(Instant::now());
-            let watched = tokio::time::timeout(left, async {
-                while let Some(handoff) = answers.try_next().await? {
-                    heard = Instant::now();
-                    if matches!(
-                        handoff.state,
-                        HandoffState::Committed | HandoffState::Reverted
-                    ) {
-                        return Ok(Some(handoff));
-                    }
-                    last = words(&handoff);
+        let left = end.saturating_duration_since(Instant::now());
+        let watched = self
+            .client
+            .wait_handoff(None, SILENCE, |heard| match heard {
+                Ok(handoff) => {
+                    last = words(handoff);
                     self.scope.waiting(&last);
                 }
-                Ok(None)
-            });
-            match watched.await {
-                Ok(Ok(Some(handoff))) => return Ok(handoff),
-                Ok(Ok(None)) => {}
-                Ok(Err(error)) if wait::passes(&error) && heard.elapsed() < SILENCE => {
+                Err(error) => {
                     self.scope
                         .waiting(&format!("{last} (the node does not answer: {error})"));
                 }
-                Ok(Err(error)) => return Err(failed()(error)),
-                Err(_) => {
-                    return Err(UpError::Deadline {
-                        phase: Phase::Handoff,
-                        node: Some(self.node.node.clone()),
-                        after: LONGEST,
-                        waiting: last,
-                    });
-                }
-            }
-            tokio::time::sleep(wait::PAUSE).await;
+            });
+        match tokio::time::timeout(left, watched).await {
+            Ok(watched) => watched.map_err(UpError::node(&self.node.node, "watch its handoff")),
+            Err(_) => Err(UpError::Deadline {
+                phase: Phase::Handoff,
+                node: Some(self.node.node.clone()),
+                after: LONGEST,
+                waiting: last,
+            }),
         }
     }
 }
@@ -250,19 +232,14 @@ fn standing(error: UpError, done: &[HandedOver], all: &[NodeHandoff]) -> UpError
     }
 }
 
-fn wire(component: &HandoffComponent) -> v1::HandoffComponent {
-    use v1::handoff_component::Kind;
-    let (kind, port, lease) = match &component.kind {
-        HandoffKind::ApiServer { port } => (Kind::ApiServer, u32::from(*port), String::new()),
-        HandoffKind::LeaderElected { lease } => (Kind::LeaderElected, 0, lease.clone()),
+fn asked(component: &HandoffComponent) -> crate::HandoffComponent {
+    let pod = component.injected_pod.as_str();
+    let asked = match &component.kind {
+        HandoffKind::ApiServer { port } => crate::HandoffComponent::api_server(pod).port(*port),
+        HandoffKind::LeaderElected { lease } => crate::HandoffComponent::leader_elected(pod, lease),
     };
-    v1::HandoffComponent {
-        kind: kind.into(),
-        injected_pod: component.injected_pod.clone(),
-        injected_namespace: component.injected_namespace.clone(),
-        namespace: component.namespace.clone(),
-        selector: component.selector.clone().into_iter().collect(),
-        port,
-        lease,
-    }
+    asked
+        .injected_namespace(&component.injected_namespace)
+        .namespace(&component.namespace)
+        .selector(component.selector.clone())
 }

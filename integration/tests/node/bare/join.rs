@@ -90,7 +90,7 @@ fn a_bare_kubelet_joins_the_control_plane_that_was_injected_and_is_taken_back() 
     assert!(before.images[0].present && !before.images[1].present);
     assert!(!before.paths[0].in_use && before.paths[0].free_bytes > 0);
     assert!(
-        before.kubelet_configurable && before.steering.possible,
+        before.kubelet_configurable && before.steering.is_possible(),
         "{before:?}"
     );
     assert!(

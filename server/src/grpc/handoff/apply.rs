@@ -25,12 +25,8 @@ use crate::{
         status::{self, Fault},
     },
     handoff::ObjectReference,
-    kube::{Applied, AppliedResult, ApplyError, Kube, KubeconfigError, Objects},
+    kube::{Applied, AppliedResult, ApplyError, Kube, Objects},
 };
-
-const TIMEOUT: Duration = Duration::from_secs(120);
-const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// How many answers may wait for a slow client. The last [`RESERVED`] are for results, of which each object has one; the
 /// others also for what is waited for, which may be left out.
@@ -90,12 +86,13 @@ impl Api {
         } = request;
         let manifests: Vec<_> = manifests.into_iter().map(Zeroizing::new).collect();
         let kubeconfig = Zeroizing::new(kubeconfig);
-        let timeout = parse_timeout(timeout)?;
+        let timeout = status::timeout(timeout)?;
         if manifests.is_empty() {
             let description = "at least one manifest is required";
             return Err(Fault::field(Reason::NoManifests, "manifests", description).into());
         }
-        let kube = Kube::from_kubeconfig(&kubeconfig).map_err(|it| kubeconfig_fault(&it))?;
+        let kube = Kube::from_kubeconfig(&kubeconfig)
+            .map_err(|it| status::kubeconfig_fault("kubeconfig", &it))?;
         Ok(Prepared {
             kube,
             objects: self.cluster_objects(manifests).await?,
@@ -252,28 +249,6 @@ fn answer(applied: &Applied) -> ApplyObjectsResponse {
         result: result.into(),
         message: applied.message.clone(),
     }
-}
-
-fn parse_timeout(given: Option<prost_types::Duration>) -> Result<Duration, Fault> {
-    let Some(given) = given else {
-        return Ok(TIMEOUT);
-    };
-    Duration::try_from(given)
-        .ok()
-        .filter(|timeout| (SHORTEST_TIMEOUT..=LONGEST_TIMEOUT).contains(timeout))
-        .ok_or_else(|| {
-            let description = "it must be between 1 s and 1 hour, or left out for 2 minutes";
-            Fault::field(Reason::InvalidTimeout, "timeout", description)
-        })
-}
-
-/// What is wrong with the kubeconfig in a request.
-pub(super) fn kubeconfig_fault(error: &KubeconfigError) -> Fault {
-    let field = match error.field.as_str() {
-        "" => "kubeconfig".to_owned(),
-        field => format!("kubeconfig.{field}"),
-    };
-    Fault::field(Reason::InvalidKubeconfig, &field, error.problem.as_str())
 }
 
 fn apply_fault(error: &ApplyError) -> Fault {

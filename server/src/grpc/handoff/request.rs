@@ -14,7 +14,7 @@ use crate::{
     grpc::{
         injection::request::has_id,
         reason::Reason,
-        status::{Fault, bundle_name, violations},
+        status::{Fault, bundle_name, kubeconfig_fault, violations},
     },
     handoff::{Component, Kind, Material, Spec},
     kube::{Kube, Objects},
@@ -121,13 +121,8 @@ impl Start {
             kubeconfig,
         } = &self.material;
         Objects::parse(manifests, max_bytes).map_err(|error| violations(&error.0))?;
-        Kube::from_kubeconfig(kubeconfig).map_err(|error| {
-            let field = match error.field.as_str() {
-                "" => "kubeconfig".to_owned(),
-                field => format!("kubeconfig.{field}"),
-            };
-            Fault::field(Reason::InvalidKubeconfig, &field, error.problem)
-        })?;
+        Kube::from_kubeconfig(kubeconfig)
+            .map_err(|error| kubeconfig_fault("kubeconfig", &error))?;
         Ok(())
     }
 }

@@ -11,7 +11,6 @@ use seedpod_manifest::{BundleName, PodKey};
 use seedpod_proto::v1::{
     CheckNodeRequest, CheckNodeResponse, ImageCheck, PathCheck, PodReference, PortCheck, Steering,
 };
-use serde::Deserialize;
 use tonic::Status;
 
 use super::POD_RESOURCES;
@@ -232,59 +231,6 @@ fn reference(bundle: &BundleName, key: &PodKey) -> PodReference {
 fn in_manifest(state: &State, port: u16) -> Option<(BundleName, PodKey)> {
     state
         .pods()
-        .find(|(_, pod)| host_ports(&pod.rendered).contains(&port))
+        .find(|(_, pod)| pod.host_ports.iter().any(|taken| taken.port == port))
         .map(|(bundle, pod)| (bundle.name.clone(), pod.key.clone()))
-}
-
-fn host_ports(rendered: &str) -> BTreeSet<u16> {
-    #[derive(Deserialize)]
-    struct Pod {
-        spec: Spec,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Spec {
-        #[serde(default)]
-        host_network: bool,
-        #[serde(default)]
-        containers: Vec<Container>,
-        #[serde(default)]
-        init_containers: Vec<Container>,
-    }
-    #[derive(Deserialize)]
-    struct Container {
-        #[serde(default)]
-        ports: Vec<Port>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Port {
-        host_port: Option<u16>,
-        container_port: Option<u16>,
-    }
-    let Ok(Pod { spec }) = serde_json::from_str::<Pod>(rendered) else {
-        return BTreeSet::new();
-    };
-    let on_host = spec.host_network;
-    spec.containers
-        .into_iter()
-        .chain(spec.init_containers)
-        .flat_map(|container| container.ports)
-        .filter_map(|port| port.host_port.or(port.container_port.filter(|_| on_host)))
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pod_takes_ports_of_the_host_by_its_network_or_by_name() {
-        let own = r#"{"spec":{"containers":[{"ports":[{"containerPort":80},{"containerPort":81,"hostPort":8081}]}]}}"#;
-        assert_eq!(host_ports(own), [8081].into());
-        let on_host =
-            r#"{"spec":{"hostNetwork":true,"containers":[{"ports":[{"containerPort":2379}]},{}]}}"#;
-        assert_eq!(host_ports(on_host), [2379].into());
-        assert!(host_ports("{}").is_empty());
-    }
 }

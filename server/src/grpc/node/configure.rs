@@ -243,17 +243,7 @@ fn check_kubeconfig(field: &str, text: Option<&String>) -> Result<(), Fault> {
     };
     match Kube::from_kubeconfig(text) {
         Ok(_) => Ok(()),
-        Err(error) => {
-            let field = match error.field.as_str() {
-                "" => field.to_owned(),
-                inner => format!("{field}.{inner}"),
-            };
-            Err(Fault::field(
-                Reason::InvalidKubeconfig,
-                &field,
-                error.problem,
-            ))
-        }
+        Err(error) => Err(status::kubeconfig_fault(field, &error)),
     }
 }
 

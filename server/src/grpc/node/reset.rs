@@ -1,6 +1,6 @@
 //! `ResetNode`.
 
-use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use seedpod_manifest::BundleName;
 use seedpod_proto::v1::{ResetNodeRequest, ResetNodeResponse};
@@ -19,10 +19,6 @@ use crate::{
     node::{Removal, RemoveError},
 };
 
-/// How long is waited for pods when nothing is said.
-const TIMEOUT: Duration = Duration::from_secs(2 * 60);
-/// The range of what may be said.
-const TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60 * 60);
 /// How often the runtime is asked for what the kubelet should have stopped.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -106,16 +102,7 @@ impl Api {
                 return Err(fault.into());
             }
         }
-        let timeout = match timeout {
-            None => TIMEOUT,
-            Some(given) => Duration::try_from(given)
-                .ok()
-                .filter(|given| TIMEOUTS.contains(given))
-                .ok_or_else(|| {
-                    let description = "must be between 1 s and 1 hour";
-                    Fault::field(Reason::InvalidTimeout, "timeout", description)
-                })?,
-        };
+        let timeout = status::timeout(timeout)?;
         Ok(Reset {
             bundles,
             kubelet,

@@ -9,8 +9,8 @@ use crate::handoff::{
 };
 
 impl<W: World> Work<'_, W> {
-    /// `None`: all are drained.
-    pub(super) async fn drain(&mut self) -> Option<Verdict> {
+    /// Until all are drained.
+    pub(super) async fn drain(&mut self) -> Result<(), Verdict> {
         let record = self.record;
         for (component, lease) in record.spec.leader_elected() {
             let pod = &component.injected;
@@ -18,7 +18,7 @@ impl<W: World> Work<'_, W> {
                 continue;
             }
             if !record.withheld.contains(pod) {
-                return Some(Verdict::Note(record.withholding(pod)));
+                return Err(Verdict::Note(record.withholding(pod)));
             }
             let who = Who::Injected(pod.clone());
             loop {
@@ -33,7 +33,7 @@ impl<W: World> Work<'_, W> {
             self.wait_for_lease(lease).await;
             self.memory.drained.insert(pod.clone());
         }
-        None
+        Ok(())
     }
 
     /// Waits until somebody renews a lease from now on.

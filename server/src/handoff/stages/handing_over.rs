@@ -23,17 +23,17 @@ const VERIFY_FOR: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl<W: World> Work<'_, W> {
-    /// `None`: the self-hosted API server is alone.
-    pub(super) async fn hand_over(&mut self) -> Option<Verdict> {
-        let pod = self.api_server()?.injected.clone();
+    /// Until the self-hosted API server is alone.
+    pub(super) async fn hand_over(&mut self) -> Result<(), Verdict> {
+        let Some(component) = self.api_server() else {
+            return Ok(());
+        };
+        let pod = component.injected.clone();
         let injected = Who::Injected(pod.clone());
         if !self.record.withheld.contains(&pod) {
-            return Some(self.steer_to_hosted(&pod).await);
+            return Err(self.steer_to_hosted(&pod).await);
         }
-        let hosted = match self.hosted_or_fail().await {
-            Ok(hosted) => hosted,
-            Err(verdict) => return Some(verdict),
-        };
+        let hosted = self.hosted_or_fail().await?;
         let mut failed = false;
         loop {
             if let Err(trouble) = self.memory.lead.to(self.world, &hosted).await {
@@ -45,9 +45,7 @@ impl<W: World> Work<'_, W> {
                 Err(trouble) => format!("waiting to hear whether {pod} has stopped: {trouble}"),
             };
             self.live.waits(Reason::PodNotStopped, message);
-            if let Err(verdict) = self.still_serves(&hosted, &mut failed).await {
-                return Some(verdict);
-            }
+            self.still_serves(&hosted, &mut failed).await?;
             sleep(LOOK).await;
         }
         // Not detached: it protects against the next newcomer.
@@ -55,7 +53,7 @@ impl<W: World> Work<'_, W> {
             self.live.waits(Reason::SteeringFailed, trouble);
             sleep(LOOK).await;
         }
-        None
+        Ok(())
     }
 
     /// Has all new connections go to the self-hosted API server, which serves, and then has the injected one stop.
@@ -126,12 +124,9 @@ impl<W: World> Work<'_, W> {
         }
     }
 
-    /// `None`: what was handed over works.
-    pub(super) async fn verify(&mut self) -> Option<Verdict> {
-        let hosted = match self.hosted_or_fail().await {
-            Ok(hosted) => hosted,
-            Err(verdict) => return Some(verdict),
-        };
+    /// Until what was handed over has worked for a while.
+    pub(super) async fn verify(&mut self) -> Result<(), Verdict> {
+        let hosted = self.hosted_or_fail().await?;
         let since = Instant::now();
         let mut first = BTreeMap::new();
         let mut renewed = BTreeMap::new();
@@ -141,7 +136,7 @@ impl<W: World> Work<'_, W> {
                 checked = self.check(&hosted).await;
             }
             if let Err(trouble) = checked {
-                return Some(Self::failed(Reason::VerificationFailed, trouble));
+                return Err(Self::failed(Reason::VerificationFailed, trouble));
             }
             for (_, lease) in self.record.spec.leader_elected() {
                 if let Ok(Some(seen)) = self.world.lease(lease).await
@@ -159,7 +154,7 @@ impl<W: World> Work<'_, W> {
                     let message = format!("waiting for the lease {lease} to be renewed");
                     self.live.waits(Reason::LeaseNotTaken, message);
                 }
-                None if since.elapsed() >= VERIFY_FOR => return None,
+                None if since.elapsed() >= VERIFY_FOR => return Ok(()),
                 None => {
                     let message = "watching the self-hosted API server".to_owned();
                     self.live.waits(Reason::VerificationFailed, message);

@@ -294,7 +294,7 @@ impl Judge<'_> {
             let message = "one processor is little for a control plane".to_owned();
             self.warning("NumCPU", message, "give it at least two");
         }
-        if !seen.check.steering.possible {
+        if !seen.check.steering.is_possible() {
             let message = format!(
                 "new connections cannot be steered: {}",
                 seen.check.steering.message

@@ -2,10 +2,10 @@
 
 use std::sync::PoisonError;
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::{Around, read_objects};
-use crate::{handoff::world::Who, runtime_cri::Runtime};
+use crate::{handoff::world::Who, kube::group_of_pod, runtime_cri::Runtime};
 
 impl<R: Runtime> Around<R> {
     pub(super) fn group_of(&self, newcomer: &Who) -> Option<u32> {
@@ -41,38 +41,10 @@ impl<R: Runtime> Around<R> {
     }
 }
 
-#[derive(Deserialize)]
-struct Pod {
-    spec: Spec,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Spec {
-    #[serde(default)]
-    security_context: Option<Context>,
-    containers: Vec<Container>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Container {
-    #[serde(default)]
-    security_context: Option<Context>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Context {
-    run_as_group: Option<u32>,
-}
-
 /// The group that a pod's manifest gives to its processes, if it does.
 fn group_in(rendered: &str) -> Option<u32> {
-    let spec = serde_json::from_str::<Pod>(rendered).ok()?.spec;
-    let container = spec.containers.into_iter().next();
-    let of_container = container.and_then(|it| it.security_context?.run_as_group);
-    of_container.or_else(|| spec.security_context?.run_as_group)
+    let pod: Value = serde_json::from_str(rendered).ok()?;
+    group_of_pod(pod.get("spec")?)
 }
 
 #[cfg(test)]
