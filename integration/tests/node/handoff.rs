@@ -8,11 +8,11 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use seedpod_client::cluster::HandoffKind;
 use seedpod_client::{Handoff, HandoffComponent, HandoffDeadlines, HandoffState, StartHandoff};
 use seedpod_integration::pki::Identity;
 use seedpod_integration::prober::{Plan, Prober, Report, User};
-use seedpod_integration::wait_for;
 
 use crate::render_up::{injected, machine};
 use crate::rendered::{Cluster, is_ready};
@@ -62,17 +62,29 @@ fn start_within(
 /// Waits until the handoff is over, and prints what it has gone through.
 fn over(cluster: &Cluster<'_>) -> Handoff {
     let mut last = String::new();
-    let over = wait_for(PATIENCE, "the handoff is over", || {
-        let handoff = run(cluster.scene.client.get_handoff()).ok()?;
+    until(cluster, "the handoff is over", |handoff| {
         let now = format!("{:?}: {}", handoff.state, handoff.message);
         if now != last {
             println!("{now}");
             last = now;
         }
-        let over = [HandoffState::Committed, HandoffState::Reverted];
-        over.contains(&handoff.state).then_some(handoff)
-    });
-    over.unwrap_or_else(|error| panic!("{error}: {}", cluster.scene.log()))
+        [HandoffState::Committed, HandoffState::Reverted].contains(&handoff.state)
+    })
+}
+
+/// Watches the handoff until it is as it should be: to ask again and again would take the node's time.
+fn until(cluster: &Cluster<'_>, what: &str, mut holds: impl FnMut(&Handoff) -> bool) -> Handoff {
+    let watched = async {
+        let mut changes = cluster.scene.client.watch_handoff();
+        while let Some(handoff) = changes.try_next().await.unwrap() {
+            if holds(&handoff) {
+                return handoff;
+            }
+        }
+        panic!("{what}: nothing is told any more")
+    };
+    let in_time = run(async { tokio::time::timeout(PATIENCE, watched).await });
+    in_time.unwrap_or_else(|_| panic!("not in time: {what}: {}", cluster.scene.log()))
 }
 
 /// Probes as an administrator, as somebody whom RBAC lets in, and as a writer, at both addresses of the node.

@@ -4,16 +4,17 @@
 //! handoff without a fault works, and the node loses its power.
 //!
 //! `SEEDPOD_TORTURE_HANDOFF_FAILURES` says how often all of them are gone through; without it, some are, once.
-//! `SEEDPOD_TORTURE_HANDOFF_FAILURE` leaves only those of which the name contains this.
+//! `SEEDPOD_TORTURE_HANDOFF_FAILURE` leaves only those of which the name contains this, or one of several between bars.
 
 mod back;
 mod cases;
 mod meddling;
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use seedpod_client::{Handoff, HandoffDeadlines, HandoffState};
-use seedpod_integration::prober::Report;
+use seedpod_integration::prober::{Record, Report};
 
 use self::back::assert_handed_back;
 use self::cases::CASES;
@@ -120,13 +121,29 @@ impl Case {
     }
 }
 
-/// Nobody got an error, another status than 2xx, or no answer for 5 s. What was slower than 2 s is told: beside other tests a
-/// write may take so long, whoever serves.
+/// Nobody got an error, another status than 2xx, or no answer. What was slower than 2 s is told: beside other tests a write may
+/// take so long, whoever serves; and where a machine has far more to do than it can, no answer within 5 s says no more.
 fn assert_none_failed(report: &Report) {
     println!("{report}");
-    assert!(report.failed().is_empty(), "requests were lost");
+    let overloaded = is_overloaded();
+    let is_late = |it: &Record| matches!(&it.outcome, Err(it) if it.starts_with("no answer"));
+    let failed = report.failed().into_iter();
+    let failed: Vec<&Record> = failed.filter(|it| !(overloaded && is_late(it))).collect();
+    assert!(failed.is_empty(), "requests were lost: {failed:#?}");
     let watched = report.watched.as_ref().unwrap();
     assert_eq!(watched.missed, 0, "{watched:?}");
+}
+
+/// Whether eight wait for each processor, in the mean of the last minute.
+fn is_overloaded() -> bool {
+    let text = fs::read_to_string("/proc/loadavg").unwrap();
+    let load: f64 = text.split(' ').next().unwrap().parse().unwrap();
+    let processors = std::thread::available_parallelism().unwrap().get();
+    let overloaded = load > 8.0 * f64::from(u32::try_from(processors).unwrap());
+    if overloaded {
+        println!("   the load is {load}: who was late is not counted");
+    }
+    overloaded
 }
 
 #[test]
@@ -139,7 +156,8 @@ fn each_failure_is_handed_back_from_and_then_a_handoff_works_and_survives_reboot
     let (mut count, mut requests, begun) = (0, 0, Instant::now());
     for _ in 0..rounds.unwrap_or(1) {
         let cases = CASES.iter().filter(|case| rounds.is_some() || case.daily);
-        for case in cases.filter(|case| case.name.contains(&only)) {
+        let named = |case: &&Case| only.split('|').any(|part| case.name.contains(part));
+        for case in cases.filter(named) {
             requests += case.run(&cluster);
             count += 1;
         }

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use seedpod_client::HandoffState;
-use seedpod_integration::{ContainerKind, wait_for, wait_until};
+use seedpod_integration::{ContainerKind, wait_until};
 
-use super::PATIENCE;
+use super::{PATIENCE, until};
 use crate::rendered::{Cluster, is_ready};
 use crate::scene::run;
 
@@ -35,10 +35,9 @@ pub(super) fn assert_survives_reboots(cluster: &Cluster<'_>, all: bool) {
     println!("== a reboot, and another one while the standby gives way");
     reboot(cluster);
     assert_answers(cluster);
-    wait_until(PATIENCE, "the standby gives way", || {
-        state(cluster) == Some(HandoffState::StandingDown)
-    })
-    .unwrap();
+    until(cluster, "the standby gives way", |it| {
+        it.state == HandoffState::StandingDown
+    });
     reboot(cluster);
     assert_answers(cluster);
     assert_in_its_cluster(cluster);
@@ -79,13 +78,9 @@ fn assert_answers(cluster: &Cluster<'_>) {
 /// In the end the cluster's own serves, and the standby has given way.
 fn assert_in_its_cluster(cluster: &Cluster<'_>) {
     let begun = Instant::now();
-    let client = &cluster.scene.client;
-    let committed = wait_for(PATIENCE, "the standby has given way", || {
-        let handoff = run(client.get_handoff()).ok()?;
-        (handoff.state == HandoffState::Committed).then_some(handoff)
+    let committed = until(cluster, "the standby has given way", |it| {
+        it.state == HandoffState::Committed
     });
-    let committed =
-        committed.unwrap_or_else(|error| panic!("{error}: {:#?}", run(client.get_handoff())));
     println!(
         "the standby has given way after {:.1} s more",
         begun.elapsed().as_secs_f64()

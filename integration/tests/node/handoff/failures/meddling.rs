@@ -5,10 +5,10 @@ use std::net::TcpListener;
 
 use rustix::process::Signal;
 use seedpod_client::{Handoff, HandoffState};
-use seedpod_integration::{ContainerKind, Node, ProcessRecord, wait_for, wait_until};
+use seedpod_integration::{ContainerKind, Node, ProcessRecord, wait_until};
 use serde_json::json;
 
-use super::super::PATIENCE;
+use super::super::until;
 use crate::rendered::Cluster;
 use crate::rig::LIMIT;
 use crate::scene::run;
@@ -26,17 +26,15 @@ pub(super) fn listen_and_hang(node: &Node) -> TcpListener {
 
 /// Waits until the handoff is as it should be, before it is over.
 fn wait(cluster: &Cluster<'_>, what: &str, holds: impl Fn(&Handoff) -> bool) -> Handoff {
-    wait_for(PATIENCE, what, || {
-        let handoff = run(cluster.scene.client.get_handoff()).ok()?;
+    until(cluster, what, |handoff| {
         let over = matches!(
             handoff.state,
             HandoffState::Committed | HandoffState::Reverted
         );
-        let holds = holds(&handoff);
+        let holds = holds(handoff);
         assert!(holds || !over, "{what}: {handoff:#?}");
-        holds.then_some(handoff)
+        holds
     })
-    .unwrap()
 }
 
 pub(super) fn reached(cluster: &Cluster<'_>, state: HandoffState) {
