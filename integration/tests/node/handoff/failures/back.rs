@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use super::super::PATIENCE;
 use crate::rendered::{Cluster, NAMESPACE};
-use crate::rig::LIMIT;
 use crate::scene::run;
 
 /// The injected control plane runs, and nothing else does; it serves and holds the leases.
@@ -17,7 +16,7 @@ pub(super) fn assert_handed_back(cluster: &Cluster<'_>, what: &str, handoff: &Ha
     let client = &cluster.scene.client;
     let bundle = &handoff.bundle;
     let revision = run(client.get_bundle(bundle)).unwrap().revision;
-    run(client.wait_ready(bundle, revision, Wait::new(LIMIT)))
+    run(client.wait_ready(bundle, revision, Wait::new(PATIENCE)))
         .unwrap_or_else(|error| panic!("{what}: {error}"));
     assert_eq!(cluster.client.get("/readyz").unwrap().status, 200, "{what}");
     assert_nothing_is_left(cluster, what);

@@ -8,9 +8,8 @@ use seedpod_client::{Handoff, HandoffState};
 use seedpod_integration::{ContainerKind, Node, ProcessRecord, wait_until};
 use serde_json::json;
 
-use super::super::until;
+use super::super::{PATIENCE, until};
 use crate::rendered::Cluster;
-use crate::rig::LIMIT;
 use crate::scene::run;
 
 /// Where something listens that never answers.
@@ -164,7 +163,7 @@ pub(super) fn refuse_daemon_sets(cluster: &Cluster<'_>) {
     let file = cluster.folder.join("nobody.yaml");
     fs::write(&file, webhook.to_string()).unwrap();
     cluster.apply(&[file], &[]);
-    wait_until(LIMIT, "no DaemonSet gets in", || {
+    wait_until(PATIENCE, "no DaemonSet gets in", || {
         !daemon_set_gets_in(cluster)
     })
     .unwrap();
@@ -172,7 +171,10 @@ pub(super) fn refuse_daemon_sets(cluster: &Cluster<'_>) {
 
 pub(super) fn let_daemon_sets_in(cluster: &Cluster<'_>) {
     cluster.kubectl(&["delete", "validatingwebhookconfiguration", "nobody"]);
-    wait_until(LIMIT, "a DaemonSet gets in", || daemon_set_gets_in(cluster)).unwrap();
+    wait_until(PATIENCE, "a DaemonSet gets in", || {
+        daemon_set_gets_in(cluster)
+    })
+    .unwrap();
 }
 
 /// Whether the API server would take the self-hosted API server's objects. Nothing is made.
