@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use seedpod_client::cluster::{ClusterConfiguration, Rendered, render};
 use seedpod_client::{Folder, RemoveBundle, Wait};
@@ -10,8 +11,10 @@ use seedpod_integration::binaries::{self, Tool};
 use seedpod_integration::{HttpClient, Node, images, wait_for, wait_until};
 use serde_json::{Value, json};
 
-use crate::rig::LIMIT;
 use crate::scene::{Scene, run};
+
+/// What any step of a cluster's start may take, on a machine that has other things to do.
+const LIMIT: Duration = Duration::from_secs(240);
 
 pub(crate) const NAMESPACE: &str = "kube-system";
 
