@@ -86,6 +86,27 @@ impl HttpClient {
         self.request("DELETE", path, "")
     }
 
+    /// The certificate by which the server proves who it is, in DER form.
+    ///
+    /// # Errors
+    /// Fails without TLS, and when there is no connection.
+    pub fn served_certificate(&self) -> Result<Vec<u8>> {
+        let Self { address, port, tls } = self;
+        let config = tls.as_ref().context("there is no TLS")?;
+        let name = ServerName::IpAddress((*address).into());
+        let mut connection = ClientConnection::new(Arc::clone(config), name)?;
+        let mut stream = TcpStream::connect((*address, *port))
+            .with_context(|| format!("connect to {address}:{port}"))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut stream)?;
+        }
+        let chain = connection.peer_certificates().unwrap_or_default();
+        let first = chain.first().context("the server has shown nothing")?;
+        Ok(first.to_vec())
+    }
+
     fn request(&self, method: &str, path: &str, body: &str) -> Result<Response> {
         let Self { address, port, .. } = self;
         let request = format!(

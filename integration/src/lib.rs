@@ -49,7 +49,9 @@ pub use ctr::{Container, ContainerKind};
 pub use guard::run as run_guard;
 pub use http::{HttpClient, Response};
 pub use layout::Layout;
-pub use node::{ApiServer, ApiServerStart, ControlPlane, Node, NodeNetwork, NodeOptions};
+pub use node::{
+    ApiServer, ApiServerStart, ControlPlane, ExternalEtcd, Node, NodeNetwork, NodeOptions,
+};
 pub use ports::free_ports;
 pub use process::ProcessRecord;
 pub use seedpodd::{Seedpodd, SeedpoddOptions};

@@ -4,6 +4,7 @@ mod api_server;
 mod containerd;
 mod control_plane;
 mod crash;
+mod external_etcd;
 mod kubelet;
 mod logs;
 mod namespace;
@@ -21,6 +22,7 @@ use serde_json::{Map, Value};
 
 pub use api_server::{ApiServer, ApiServerStart};
 pub use control_plane::ControlPlane;
+pub use external_etcd::ExternalEtcd;
 
 use crate::cgroup::Cgroup;
 use crate::ctr::{Container, Ctr};
