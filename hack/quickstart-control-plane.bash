@@ -21,6 +21,11 @@ listens=$(jq -r .listenAddress "$node/seedpodd/seedpodd/config.yaml")
 certificates=$node/seedpodd/seedpodd/pki
 [[ -n $address && -n $listens ]] || fail "the node does not tell its address; see seedpod-rig status $node"
 
+say "Tell the command line tool how to reach its seedpodd"
+run seedpod config set-context quickstart --endpoint "https://$listens" \
+    --ca-file "$certificates/ca.crt" --cert-file "$certificates/admin.crt" --key-file "$certificates/admin.key"
+run seedpod config use-context quickstart
+
 say "Describe the cluster"
 cat >"$dir/cluster.yaml" <<CLUSTER
 apiVersion: seedpod.dev/v1alpha1
@@ -85,8 +90,10 @@ cat <<NEXT
 
 ${bold}It works.${plain} What to try next:
 
-  export PATH=$bin:\$PATH KUBECONFIG=$KUBECONFIG
+  export PATH=$bin:\$PATH KUBECONFIG=$KUBECONFIG SEEDPOD_CONFIG=$dir/client.yaml
   kubectl -n kube-system get pods -o wide
+  seedpod handoff status         # what became of the injected control plane
+  seedpod get pods               # what is still injected: etcd
   seedpod up -f $dir/cluster.yaml --dir $dir/cluster      # again: all is there, and nothing changes
   seedpod-rig status $node       # what runs, with process ids and paths
   seedpod down -f $dir/cluster.yaml --dir $dir/cluster    # the node is as before, with a kubelet that runs alone
