@@ -9,10 +9,7 @@ ln -sfn "$kubectl" "$bin/kubectl"
 version=$("$("$bin/seedpod-rig" tools kubelet | cut -f 2)" --version)
 version=${version#Kubernetes }
 export PATH=$bin:$PATH
-daemon=--daemon
-# One that runs has its certificates and its port, and keeps them.
-if seedpod-rig status "$node" 2>/dev/null | grep -q '^seedpodd .*runs, pid'; then daemon=; fi
-run seedpod-rig up "$node" --name quickstart --bare --own-network ${daemon:+"$daemon"}
+run seedpod-rig up "$node" --name quickstart --bare --own-network --daemon
 run seedpod-rig image "$node" rig.local/{etcd,kube-apiserver,kube-controller-manager,kube-scheduler}:1
 
 # What the rig has chosen. A machine of your own has an address, and its seedpodd the port 10290.
