@@ -11,6 +11,7 @@ use seedpod_integration::{
 };
 use serde_json::{Value, json};
 
+use crate::conformant;
 use crate::rendered::configuration;
 use crate::rig::LIMIT;
 
@@ -124,6 +125,10 @@ fn one_command_makes_a_bare_node_a_cluster_and_another_takes_it_back() {
     let image = format!("--image={}", images::PAUSE);
     machine.kubectl(&["create", "deployment", "web", &image]);
     machine.kubectl(&["rollout", "status", "deployment/web", "--timeout=120s"]);
+    // It is as one of kubeadm's.
+    conformant::check(&machine.folder, &node.address().to_string(), &|arguments| {
+        machine.kubectl(arguments)
+    });
     let pods = machine.kubectl(&["get", "pods", "-A", "-o", "json"]);
     let uids = |text: &str| {
         let pods: Value = serde_json::from_str(text).unwrap();
