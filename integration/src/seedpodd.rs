@@ -1,6 +1,7 @@
 //! The daemon, run against a node.
 
 mod boot;
+mod resume;
 
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -49,7 +50,8 @@ pub struct Seedpodd<'node> {
     name: String,
     program: PathBuf,
     folder: PathBuf,
-    authority: Authority,
+    /// None in a process that has not made the daemon's certificates.
+    authority: Option<Authority>,
     tls_port: u16,
     metrics_port: u16,
     kept: bool,
@@ -99,7 +101,7 @@ impl<'node> Seedpodd<'node> {
             name,
             program,
             folder,
-            authority,
+            authority: Some(authority),
             tls_port,
             metrics_port,
             kept: false,
@@ -330,7 +332,9 @@ impl<'node> Seedpodd<'node> {
     /// # Errors
     /// As [`Authority::issue`].
     pub fn issue(&self, name: &str, request: &Request) -> Result<Identity> {
-        self.authority
+        let authority = self.authority.as_ref();
+        authority
+            .context("another process has made the daemon's certificates, and keeps the CA's key")?
             .issue(&self.folder.join("pki"), name, request)
     }
 }

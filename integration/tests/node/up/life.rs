@@ -4,6 +4,8 @@
 use seedpod_integration::{Node, NodeOptions};
 use serde_json::{Value, json};
 
+use crate::conformant;
+
 use super::{Site, outcome, wait_web, web};
 
 fn uids(site: &Site<'_>) -> Vec<String> {
@@ -41,6 +43,10 @@ fn one_command_makes_a_bare_node_a_cluster_that_serves_and_another_takes_it_back
     site.kubectl(&["delete", "pod", "--wait=false", &first[0]]);
     let second = wait_web(&site, 1, &first);
     site.kubectl(&["wait", "--for=delete", "--timeout=120s", "pod", &first[0]]);
+
+    // It is as one of kubeadm's.
+    let address = node.address().to_string();
+    conformant::check(&site.folder, &address, &|arguments| site.kubectl(arguments));
 
     // A second time there is nothing to do, and nothing is done.
     let before = uids(&site);
