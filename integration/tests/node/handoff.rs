@@ -1,19 +1,20 @@
 //! Handoffs on real components: what was injected gives way to what the cluster itself runs, or comes back, and no
 //! request is lost.
 
+mod lossless;
+
 use std::fs;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use seedpod_client::cluster::HandoffKind;
 use seedpod_client::{Handoff, HandoffComponent, HandoffDeadlines, HandoffState, StartHandoff};
-use seedpod_integration::pki::Identity;
 use seedpod_integration::prober::{Plan, Prober, Report, User};
 use seedpod_integration::{wait_for, wait_until};
 use serde_json::Value;
 
 use crate::render_up::{injected, machine};
-use crate::rendered::{Cluster, is_ready};
+use crate::rendered::Cluster;
 use crate::scene::run;
 
 /// All stages together, on a machine that has other things to do.
@@ -61,21 +62,30 @@ fn over(cluster: &Cluster<'_>) -> Handoff {
     over.unwrap_or_else(|error| panic!("{error}: {}", cluster.scene.log()))
 }
 
-/// Probes as an administrator and as a writer, at both addresses of the node.
+/// Probes at a pace that leaves time for the other tests.
 fn probe(cluster: &Cluster<'_>) -> Prober {
-    let identity = |name: &str| Identity {
-        certificate: cluster.folder.join(format!("{name}.crt")),
-        key: cluster.folder.join(format!("{name}.key")),
-    };
-    let admin = identity("admin");
+    probe_each(
+        cluster,
+        Duration::from_millis(25),
+        Duration::from_millis(50),
+    )
+}
+
+/// Probes as an administrator, as somebody who may only what RBAC says, and as a writer, at both addresses of the node.
+/// Each reader and the writer do so once in this time.
+fn probe_each(cluster: &Cluster<'_>, read: Duration, write: Duration) -> Prober {
+    let admin = cluster.identity("admin");
     let mut users = vec![
         User::reader("admin", &admin, "/api/v1/namespaces/default"),
-        User::reader("by-rbac", &identity("scheduler"), "/api/v1/nodes?limit=1"),
+        User::reader(
+            "by-rbac",
+            &cluster.identity("scheduler"),
+            "/api/v1/nodes?limit=1",
+        ),
         User::writer("writer", &admin),
     ];
-    // The tests share two processors with others.
-    for reader in &mut users[..2] {
-        reader.every = Duration::from_millis(25);
+    for (user, every) in users.iter_mut().zip([read, read, write]) {
+        user.every = every;
     }
     Prober::start(Plan {
         network: cluster.node.network_namespace(),
@@ -92,32 +102,6 @@ fn probe(cluster: &Cluster<'_>) -> Prober {
 fn assert_nothing_lost(report: &Report) {
     println!("{report}");
     assert!(report.lost().is_empty(), "{report}");
-}
-
-#[test]
-fn a_node_hands_over_to_its_self_hosted_control_plane_and_loses_no_request() {
-    let node = machine();
-    let cluster = injected(&node, "handoff");
-    let prober = probe(&cluster);
-    start(&cluster, Duration::from_secs(200), |manifest| manifest);
-    let handoff = over(&cluster);
-    let report = prober.finish().unwrap();
-    assert_eq!(handoff.state, HandoffState::Committed, "{handoff:#?}");
-    assert_eq!(handoff.withheld.len(), 3, "{handoff:#?}");
-    assert_nothing_lost(&report);
-    // The injected pods are gone, and the cluster works: it makes a pod of a Deployment.
-    for component in &cluster.rendered.handoff[0].components {
-        let pod = &component.injected_pod;
-        assert!(
-            !node
-                .manifests()
-                .join(format!("seedpod_kube-system_{pod}.json"))
-                .exists()
-        );
-    }
-    let pods = cluster.pods("k8s-app=kube-apiserver");
-    assert!(pods.len() == 1 && pods.iter().all(is_ready), "{pods:?}");
-    assert_eq!(cluster.client.get("/readyz").unwrap().status, 200);
 }
 
 #[test]
