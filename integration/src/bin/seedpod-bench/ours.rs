@@ -35,7 +35,7 @@ pub(crate) fn until_handoff(site: &Site<'_>) -> Result<()> {
 
 /// The handoff, and how it went.
 pub(crate) fn hand_over(site: &Site<'_>) -> Result<Handoff> {
-    run(&mut site.up(&["phase", "handoff"])?)?;
+    run(&mut site.up(&["phase", "handoff"]))?;
     let handoff = handoff(site)?;
     if handoff.state != HandoffState::Committed {
         bail!(
@@ -51,7 +51,7 @@ fn up(site: &Site<'_>, arguments: &[&str]) -> Result<Came> {
     // Not a pipe, which nobody would empty.
     let log = site.node.layout().scratch().join("up.log");
     let file = File::create(&log).with_context(|| format!("make {}", log.display()))?;
-    let mut command = site.up(arguments)?;
+    let mut command = site.up(arguments);
     command.stdout(file.try_clone()?).stderr(Stdio::from(file));
     let begun = Instant::now();
     let mut child = command.spawn().context("start seedpod up")?;

@@ -33,6 +33,8 @@ pub(crate) const PROGRAMS: [&str; 3] = [
 pub(crate) struct Site<'node> {
     pub(crate) node: &'node Node,
     pub(crate) daemon: Seedpodd<'node>,
+    /// The command line tool.
+    program: PathBuf,
     folder: PathBuf,
     /// An administrator at the node's address.
     pub(crate) client: HttpClient,
@@ -63,7 +65,7 @@ impl<'node> Site<'node> {
         fs::write(&file, configuration.to_string()).context("write the configuration")?;
         let rendered = folder.join("rig");
         let program = workspace_binary("seedpod-client", "seedpod")?;
-        let mut render = Command::new(program);
+        let mut render = Command::new(&program);
         render.arg("render").arg("-f").arg(&file).arg(&rendered);
         run(&mut render)?;
         let pki = rendered.join("pki");
@@ -72,6 +74,7 @@ impl<'node> Site<'node> {
         Ok(Self {
             node,
             daemon,
+            program,
             folder,
             client,
         })
@@ -82,13 +85,13 @@ impl<'node> Site<'node> {
         self.folder.join("rig")
     }
 
-    /// `seedpod up` or one of its phases; its last line of JSON comes to stdout.
-    pub(crate) fn up(&self, arguments: &[&str]) -> Result<Command> {
-        let mut command = Command::new(workspace_binary("seedpod-client", "seedpod")?);
+    /// `seedpod up` or one of its phases.
+    pub(crate) fn up(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
         command.arg("up").args(arguments).arg("-f");
         command.arg(self.folder.join("cluster.yaml"));
         command.args(["-o", "json"]).stdin(Stdio::null());
-        Ok(command)
+        command
     }
 
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<String> {

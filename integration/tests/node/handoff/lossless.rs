@@ -6,14 +6,16 @@
 
 use std::time::Duration;
 
-use seedpod_client::{Handoff, HandoffState, Steering, SteeringMode};
+use seedpod_client::{Handoff, HandoffState, PodState, Steering, SteeringMode};
 use seedpod_integration::prober::Report;
-use seedpod_integration::{KubeletAccess, Node, NodeNetwork, NodeOptions};
+use seedpod_integration::{KubeletAccess, Node, NodeNetwork, NodeOptions, wait_until};
 
 use super::{over, probe_each, start};
 use crate::kills::number;
 use crate::render_up::injected;
 use crate::rendered::{Cluster, is_ready};
+use crate::rig::LIMIT;
+use crate::scene::run;
 
 /// How many requests a run has to consist of to say something: alone on a machine, and beside other tests.
 const ENOUGH: usize = 5_000;
@@ -114,6 +116,13 @@ fn loses_some() {
     let cluster = injected(&node, "unsteered");
     cluster.scene.daemon.lose_net_admin().unwrap();
     cluster.scene.daemon.restart().unwrap();
+    // It probes the pods anew.
+    let bundle = &cluster.rendered.handoff[0].bundle;
+    wait_until(LIMIT, "the injected pods are known to be ready", || {
+        let pods = run(cluster.scene.client.list_pods(Some(bundle)));
+        pods.is_ok_and(|pods| pods.len() == 3 && pods.iter().all(|it| it.state == PodState::Ready))
+    })
+    .unwrap();
     let (handoff, report) = hand_over(&cluster);
     let Steering { mode, message, .. } = steering(&handoff);
     println!("{mode:?}: {message}");
