@@ -25,6 +25,7 @@
 pub mod binaries;
 mod cargo;
 mod cgroup;
+pub mod cluster;
 mod cri;
 mod ctr;
 mod guard;

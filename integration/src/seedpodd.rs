@@ -2,6 +2,7 @@
 
 mod boot;
 mod resume;
+mod rights;
 
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -196,15 +197,17 @@ impl<'node> Seedpodd<'node> {
             "--config".to_owned(),
             self.config_file().display().to_string(),
         ];
-        if !self.boot_id_file().exists() {
-            return self
-                .node
-                .launch_on_host(&self.name, &self.program, arguments);
+        let mut program = self.program.clone();
+        if self.has_lost_rights() {
+            arguments = Self::rights_arguments(&program, arguments);
+            program = "setpriv".into();
         }
-        arguments.insert(0, self.program.display().to_string());
-        let arguments = [self.boot_arguments()?, arguments].concat();
-        self.node
-            .launch_on_host(&self.name, "unshare".as_ref(), arguments)
+        if self.boot_id_file().exists() {
+            arguments.insert(0, program.display().to_string());
+            arguments = [self.boot_arguments()?, arguments].concat();
+            program = "unshare".into();
+        }
+        self.node.launch_on_host(&self.name, &program, arguments)
     }
 
     /// Lets the daemon run on when this value is dropped. It ends with its node at the latest.

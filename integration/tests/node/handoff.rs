@@ -1,7 +1,8 @@
 //! Handoffs on real components: what was injected gives way to what the cluster itself runs, or comes back, and no
-//! request is lost. `failures` has what can go wrong, `reboot` what comes after.
+//! request is lost. `lossless` has those that succeed, `failures` what can go wrong, `reboot` what comes after.
 
 mod failures;
+mod lossless;
 mod reboot;
 
 use std::fs;
@@ -11,11 +12,10 @@ use std::time::Duration;
 use futures_util::TryStreamExt as _;
 use seedpod_client::cluster::HandoffKind;
 use seedpod_client::{Handoff, HandoffComponent, HandoffDeadlines, HandoffState, StartHandoff};
-use seedpod_integration::pki::Identity;
 use seedpod_integration::prober::{Plan, Prober, Report, User};
 
 use crate::render_up::{injected, machine};
-use crate::rendered::{Cluster, is_ready};
+use crate::rendered::Cluster;
 use crate::scene::run;
 
 /// All stages together, on a machine that has other things to do.
@@ -87,25 +87,20 @@ fn until(cluster: &Cluster<'_>, what: &str, mut holds: impl FnMut(&Handoff) -> b
     in_time.unwrap_or_else(|_| panic!("not in time: {what}: {}", cluster.scene.log()))
 }
 
-/// Probes as an administrator, as somebody whom RBAC lets in, and as a writer, at both addresses of the node.
-fn probe(cluster: &Cluster<'_>) -> Prober {
-    // The tests share two processors with others.
-    probe_each(cluster, Duration::from_millis(25))
-}
-
-/// The same with this time from one request of a reader to the next, and twice that for the writer.
-fn probe_each(cluster: &Cluster<'_>, every: Duration) -> Prober {
-    let identity = |name: &str| Identity {
-        certificate: cluster.folder.join(format!("{name}.crt")),
-        key: cluster.folder.join(format!("{name}.key")),
-    };
-    let admin = identity("admin");
+/// Probes as an administrator, as somebody who may only what RBAC says, and as a writer, at both addresses of the node.
+/// Each reader and the writer do so once in this time.
+fn probe_each(cluster: &Cluster<'_>, read: Duration, write: Duration) -> Prober {
+    let admin = cluster.identity("admin");
     let mut users = vec![
         User::reader("admin", &admin, "/api/v1/namespaces/default"),
-        User::reader("by-rbac", &identity("scheduler"), "/api/v1/nodes?limit=1"),
+        User::reader(
+            "by-rbac",
+            &cluster.identity("scheduler"),
+            "/api/v1/nodes?limit=1",
+        ),
         User::writer("writer", &admin),
     ];
-    for (user, every) in users.iter_mut().zip([every, every, 2 * every]) {
+    for (user, every) in users.iter_mut().zip([read, read, write]) {
         user.every = every;
     }
     Prober::start(Plan {
@@ -123,30 +118,4 @@ fn probe_each(cluster: &Cluster<'_>, every: Duration) -> Prober {
 fn assert_nothing_lost(report: &Report) {
     println!("{report}");
     assert!(report.lost().is_empty(), "{report}");
-}
-
-#[test]
-fn a_node_hands_over_to_its_self_hosted_control_plane_and_loses_no_request() {
-    let node = machine();
-    let cluster = injected(&node, "handoff");
-    let prober = probe(&cluster);
-    start(&cluster, Duration::from_secs(200), |manifest| manifest);
-    let handoff = over(&cluster);
-    let report = prober.finish().unwrap();
-    assert_eq!(handoff.state, HandoffState::Committed, "{handoff:#?}");
-    assert_eq!(handoff.withheld.len(), 3, "{handoff:#?}");
-    assert_nothing_lost(&report);
-    // The injected pods are gone, and the cluster works: it makes a pod of a Deployment.
-    for component in &cluster.rendered.handoff[0].components {
-        let pod = &component.injected_pod;
-        assert!(
-            !node
-                .manifests()
-                .join(format!("seedpod_kube-system_{pod}.json"))
-                .exists()
-        );
-    }
-    let pods = cluster.pods("k8s-app=kube-apiserver");
-    assert!(pods.len() == 1 && pods.iter().all(is_ready), "{pods:?}");
-    assert_eq!(cluster.client.get("/readyz").unwrap().status, 200);
 }

@@ -82,7 +82,7 @@ impl Case {
         println!("== {}", self.name);
         let begun = Instant::now();
         (self.prepare)(cluster);
-        let prober = probe_each(cluster, PROBES);
+        let prober = probe_each(cluster, PROBES, 2 * PROBES);
         start_within(cluster, self.deadlines, Some(self.stable_for), self.change);
         (self.meddle)(cluster);
         let handoff = over(cluster);
@@ -157,7 +157,7 @@ fn each_failure_is_handed_back_from_and_then_a_handoff_works_and_survives_reboot
 /// Without a fault it works, and after that there is no way back.
 fn assert_hands_over(cluster: &Cluster<'_>) {
     println!("== without a fault");
-    let prober = probe_each(cluster, PROBES);
+    let prober = probe_each(cluster, PROBES, 2 * PROBES);
     start_within(cluster, NO_DEADLINES, None, |manifest| manifest);
     let handoff = over(cluster);
     let report = prober.finish().unwrap();
