@@ -1,6 +1,12 @@
 //! Handoffs on real components: what was injected gives way to what the cluster itself runs, or comes back, and no
 //! request is lost.
 
+mod arena;
+mod history;
+mod kills;
+mod power;
+mod state;
+
 use std::fs;
 use std::net::Ipv4Addr;
 use std::time::Duration;
