@@ -86,25 +86,32 @@ impl HttpClient {
         self.request("DELETE", path, "")
     }
 
-    /// The certificate by which the server proves who it is, in DER form.
+    /// The certificate that the server shows, DER: it tells servers apart that share a port.
     ///
     /// # Errors
-    /// Fails without TLS, and when there is no connection.
-    pub fn served_certificate(&self) -> Result<Vec<u8>> {
-        let Self { address, port, tls } = self;
-        let config = tls.as_ref().context("there is no TLS")?;
-        let name = ServerName::IpAddress((*address).into());
+    /// Fails when there is no TLS, or nobody answers.
+    pub fn certificate(&self) -> Result<Vec<u8>> {
+        let Some(config) = &self.tls else {
+            bail!("a server without TLS shows no certificate")
+        };
+        let mut stream = self.connect()?;
+        let name = ServerName::IpAddress(self.address.into());
         let mut connection = ClientConnection::new(Arc::clone(config), name)?;
-        let mut stream = TcpStream::connect((*address, *port))
+        while connection.is_handshaking() {
+            let what = || format!("shake hands with {}:{}", self.address, self.port);
+            connection.complete_io(&mut stream).with_context(what)?;
+        }
+        let shown = connection.peer_certificates().and_then(<[_]>::first);
+        Ok(shown.context("the server shows no certificate")?.to_vec())
+    }
+
+    fn connect(&self) -> Result<TcpStream> {
+        let Self { address, port, .. } = self;
+        let stream = TcpStream::connect((*address, *port))
             .with_context(|| format!("connect to {address}:{port}"))?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
-        while connection.is_handshaking() {
-            connection.complete_io(&mut stream)?;
-        }
-        let chain = connection.peer_certificates().unwrap_or_default();
-        let first = chain.first().context("the server has shown nothing")?;
-        Ok(first.to_vec())
+        Ok(stream)
     }
 
     fn request(&self, method: &str, path: &str, body: &str) -> Result<Response> {
@@ -114,10 +121,7 @@ impl HttpClient {
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        let stream = TcpStream::connect((*address, *port))
-            .with_context(|| format!("connect to {address}:{port}"))?;
-        stream.set_read_timeout(Some(TIMEOUT))?;
-        stream.set_write_timeout(Some(TIMEOUT))?;
+        let stream = self.connect()?;
         let answer = match &self.tls {
             None => exchange(stream, &request),
             Some(config) => {

@@ -5,6 +5,12 @@ mod failures;
 mod lossless;
 mod reboot;
 
+mod arena;
+mod history;
+mod kills;
+mod power;
+mod state;
+
 use std::fs;
 use std::net::Ipv4Addr;
 use std::time::Duration;

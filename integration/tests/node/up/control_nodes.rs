@@ -42,7 +42,7 @@ fn assert_serves_as(site: &Site<'_>, node: &Node, form: &str) {
         PATIENCE,
         "the API server serves by its own identity",
         || {
-            seen = api.served_certificate().unwrap_or_default();
+            seen = api.certificate().unwrap_or_default();
             seen == rendered.as_ref()
         },
     )
