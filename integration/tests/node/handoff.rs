@@ -1,14 +1,13 @@
 //! Handoffs on real components: what was injected gives way to what the cluster itself runs, or comes back, and no
 //! request is lost. `lossless` has those that succeed, `failures` what can go wrong, `reboot` what comes after.
 
-mod failures;
-mod lossless;
-mod reboot;
-
 mod arena;
+mod failures;
 mod history;
 mod kills;
+mod lossless;
 mod power;
+mod reboot;
 mod state;
 
 use std::fs;
@@ -18,9 +17,8 @@ use std::time::Duration;
 use futures_util::TryStreamExt as _;
 use seedpod_client::cluster::HandoffKind;
 use seedpod_client::{Handoff, HandoffComponent, HandoffDeadlines, HandoffState, StartHandoff};
-use seedpod_integration::prober::{Plan, Prober, Report, User};
+use seedpod_integration::prober::{Plan, Prober, User};
 
-use crate::render_up::{injected, machine};
 use crate::rendered::Cluster;
 use crate::scene::run;
 
@@ -119,9 +117,4 @@ fn probe_each(cluster: &Cluster<'_>, read: Duration, write: Duration) -> Prober 
         watcher: Some(admin),
     })
     .unwrap()
-}
-
-fn assert_nothing_lost(report: &Report) {
-    println!("{report}");
-    assert!(report.lost().is_empty(), "{report}");
 }
