@@ -23,7 +23,7 @@ use crate::rendered::configuration;
 use crate::scene::{connect_lazy, tls_options};
 
 /// What may take a while on a machine that has much else to do.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(400);
 
 /// Machines with bare kubelets, and the file that makes a cluster of them.
 struct Site<'node> {
@@ -100,7 +100,8 @@ impl<'node> Site<'node> {
             .args(verb)
             .arg("-f")
             .arg(self.file())
-            .args(["-o", "json"]);
+            // It shares the machine with others.
+            .args(["-o", "json", "--timeout", "15m"]);
         command
     }
 
@@ -108,7 +109,7 @@ impl<'node> Site<'node> {
         let program = workspace_binary("seedpod-client", "seedpod").unwrap();
         let mut command = Command::new("timeout");
         let asked = self.command(&program, verb);
-        command.arg("900").arg(program).args(asked.get_args());
+        command.arg("1800").arg(program).args(asked.get_args());
         command.output().unwrap()
     }
 

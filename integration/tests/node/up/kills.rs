@@ -1,15 +1,17 @@
 //! `seedpod up` is killed at random instants, again and again, and comes to the same end.
 //!
 //! `SEEDPOD_TORTURE_UP_KILLS` says how often (5), `SEEDPOD_TORTURE_KILL_SEED` from which seed; it is printed. The same seed
-//! gives the same instants; what they meet is up to the scheduler.
+//! gives the same choices; what they meet is up to the scheduler.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use seedpod_client::cluster::Phase;
 use seedpod_integration::{Node, NodeOptions, workspace_binary};
 use serde_json::Value;
 
@@ -17,13 +19,9 @@ use super::{Site, last_line, outcome};
 use crate::kills::{Random, fresh_seed, number};
 use crate::scene::run;
 
-/// The latest instants of a kill, one of which is chosen first: so the beginning, which is soon over, has its share.
-const LATEST: [Duration; 4] = [
-    Duration::from_millis(500),
-    Duration::from_secs(2),
-    Duration::from_secs(8),
-    Duration::from_secs(15),
-];
+/// The latest instant of a kill, of a whole run and of a phase that it has reached. How fast a run is depends on the machine,
+/// so that by the first alone the kills would meet the same phases again and again.
+const LATEST: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(2)];
 
 /// After so many a run is left to come to its end.
 const KILLS_PER_CLUSTER: u64 = 8;
@@ -98,12 +96,9 @@ impl Torture<'_> {
         self.look(&mut seen);
 
         // Taking it down is killed once, too.
-        let instant = self.instant();
+        let instant = Chosen::new(None, self.random.up_to(LATEST[1]));
         let mut down = self.start(&["down", "--yes"]);
-        if ended_before(&mut down, instant).is_none() {
-            down.kill().unwrap();
-            down.wait().unwrap();
-        }
+        let _ = self.killed(&mut down, &instant);
         self.site.seedpod(&["down", "--yes"]);
         self.site.assert_down(false);
         fs::remove_dir_all(self.site.rendered()).unwrap();
@@ -113,13 +108,9 @@ impl Torture<'_> {
     fn bring_up(&mut self, seen: &mut Seen) -> Value {
         let most = KILLS_PER_CLUSTER.min(self.left);
         for _ in 0..most {
-            let instant = self.instant();
+            let chosen = self.choose();
             let mut child = self.start(&["up"]);
-            let ended = ended_before(&mut child, instant);
-            if ended.is_none() {
-                child.kill().unwrap();
-                child.wait().unwrap();
-            }
+            let ended = self.killed(&mut child, &chosen);
             let text = fs::read_to_string(self.stdout()).unwrap();
             if let Some(success) = ended {
                 assert!(success, "{}", self.failure(&text));
@@ -127,17 +118,45 @@ impl Torture<'_> {
             }
             self.left -= 1;
             let phase = phase(&text);
-            println!("killed after {instant:?}, in phase {phase}");
+            println!("killed {chosen:?}, in phase {phase}");
             *self.met.entry(phase).or_default() += 1;
             self.look(seen);
         }
         self.site.seedpod(&["up"])
     }
 
-    fn instant(&mut self) -> Duration {
-        let choices = u64::try_from(LATEST.len()).unwrap();
+    fn choose(&mut self) -> Chosen {
+        if self.random.below(3) == 0 {
+            return Chosen::new(None, self.random.up_to(LATEST[0]));
+        }
+        let choices = u64::try_from(Phase::ALL.len()).unwrap();
         let choice = usize::try_from(self.random.below(choices)).unwrap();
-        self.random.up_to(LATEST[choice])
+        let after = self.random.up_to(LATEST[1]);
+        Chosen::new(Some(Phase::ALL[choice]), after)
+    }
+
+    /// Kills it at an instant. Whether it has ended well, if it has ended by itself before.
+    fn killed(&self, child: &mut Child, chosen: &Chosen) -> Option<bool> {
+        let mut begun = chosen.phase.is_none().then(Instant::now);
+        let phase = chosen.phase.map(|it| format!(r#""phase":"{it}""#));
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return Some(status.success());
+            }
+            if begun.is_none() {
+                let told = fs::read_to_string(self.stdout()).unwrap_or_default();
+                let reached = phase.as_ref().is_none_or(|it| told.contains(it));
+                begun = reached.then(Instant::now);
+            }
+            let left = begun.map_or(LOOK, |begun| chosen.after.saturating_sub(begun.elapsed()));
+            if left.is_zero() {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                return None;
+            }
+            // No wait for a condition: the instant is what is tried out.
+            sleep(left.min(LOOK));
+        }
     }
 
     fn stdout(&self) -> PathBuf {
@@ -200,19 +219,25 @@ impl Torture<'_> {
     }
 }
 
-/// Whether it has ended well, if it has ended by itself within this time.
-fn ended_before(child: &mut Child, instant: Duration) -> Option<bool> {
-    let end = Instant::now() + instant;
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return Some(status.success());
+/// When a kill is to come.
+struct Chosen {
+    phase: Option<Phase>,
+    after: Duration,
+}
+
+impl Chosen {
+    fn new(phase: Option<Phase>, after: Duration) -> Self {
+        Self { phase, after }
+    }
+}
+
+impl fmt::Debug for Chosen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} after ", self.after)?;
+        match self.phase {
+            Some(phase) => write!(f, "phase {phase} was reached"),
+            None => write!(f, "the start"),
         }
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return None;
-        }
-        // No wait for a condition: the instant is what is tried out.
-        sleep(left.min(LOOK));
     }
 }
 
