@@ -590,8 +590,8 @@ fn faults_have_the_places_of_their_fields() {
     assert_eq!(
         places,
         [
-            ("nodes[3].labels[\"a/b\"]", Some((10, 40))),
-            ("apiServer.extraArgs.secure-port", Some((11, 47))),
+            ("nodes[3].labels[\"a/b\"]", Some((10, 39))),
+            ("apiServer.extraArgs.secure-port", Some((11, 46))),
             ("etcd.clientPort", Some((13, 15))),
             ("scheduler.replicas", Some((15, 13))),
         ]
