@@ -41,8 +41,7 @@ fn machine(ipv6: bool) -> Node {
 }
 
 /// Hands over from before the self-hosted API server starts until after the injected one is gone.
-fn hand_over(cluster: &Cluster<'_>) -> (Handoff, Report) {
-    let every = rounds().map_or(EVERY_BESIDE_OTHERS, |_| EVERY);
+fn hand_over(cluster: &Cluster<'_>, every: Duration) -> (Handoff, Report) {
     let prober = probe_each(cluster, every, every);
     start(cluster, Duration::from_secs(200), |manifest| manifest);
     let handoff = over(cluster);
@@ -85,7 +84,8 @@ fn loses_nothing(ipv6: bool, mode: &SteeringMode) {
         println!("handoff {round}, steered {mode:?}");
         let node = machine(ipv6);
         let cluster = injected(&node, "lossless");
-        let (handoff, report) = hand_over(&cluster);
+        let every = rounds().map_or(EVERY_BESIDE_OTHERS, |_| EVERY);
+        let (handoff, report) = hand_over(&cluster, every);
         assert_eq!(steering(&handoff).mode, *mode, "{handoff:#?}");
         assert_nothing_lost(&report);
         // Its API server has gone; it went on with the other where it was.
@@ -123,12 +123,13 @@ fn loses_some() {
         pods.is_ok_and(|pods| pods.len() == 3 && pods.iter().all(|it| it.state == PodState::Ready))
     })
     .unwrap();
-    let (handoff, report) = hand_over(&cluster);
+    // Only by chance does the daemon reach the one that it has a question for: it needs the time that is left.
+    let (handoff, report) = hand_over(&cluster, EVERY_BESIDE_OTHERS);
     let Steering { mode, message, .. } = steering(&handoff);
     println!("{mode:?}: {message}");
     assert_eq!(*mode, SteeringMode::None, "{handoff:#?}");
     assert!(message.contains("CAP_NET_ADMIN"), "{message}");
-    assert!(report.requests() >= ENOUGH, "{report}");
+    assert!(report.requests() >= ENOUGH_BESIDE_OTHERS, "{report}");
     assert!(!report.lost().is_empty(), "{report}");
     assert_handed_over(&cluster);
 }

@@ -13,6 +13,10 @@ use crate::report::{Goal, Row, Unit};
 use crate::site::{Site, machine};
 use crate::stats::Samples;
 
+/// How much longer a handoff may take that loses nothing, in milliseconds: the newcomer has to serve for 10 s, connections on
+/// their way get 1.5 s, the old API server goes on for 5 s, verification takes 3 s, and all of it is asked for now and then.
+pub(super) const SAFETY: f64 = 25_000.0;
+
 /// What was measured of one way.
 #[derive(Default)]
 struct Side {
@@ -69,7 +73,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>> {
             unit: Unit::Milliseconds,
             ours: ours.took,
             alternative: by_hand.took,
-            goal: Goal::Less,
+            goal: Goal::Above(SAFETY),
             how,
         },
         Row {
