@@ -9,10 +9,7 @@ ln -sfn "$kubectl" "$bin/kubectl"
 version=$("$("$bin/seedpod-rig" tools kubelet | cut -f 2)" --version)
 version=${version#Kubernetes }
 export PATH=$bin:$PATH
-daemon=--daemon
-# One that runs has its certificates and its port, and keeps them.
-if seedpod-rig status "$node" 2>/dev/null | grep -q '^seedpodd .*runs, pid'; then daemon=; fi
-run seedpod-rig up "$node" --name quickstart --bare --own-network ${daemon:+"$daemon"}
+run seedpod-rig up "$node" --name quickstart --bare --own-network --daemon
 run seedpod-rig image "$node" rig.local/{etcd,kube-apiserver,kube-controller-manager,kube-scheduler}:1
 
 # What the rig has chosen. A machine of your own has an address, and its seedpodd the port 10290.
@@ -20,6 +17,11 @@ address=$(seedpod-rig status "$node" | awk '$1 == "address" { print $2 }')
 listens=$(jq -r .listenAddress "$node/seedpodd/seedpodd/config.yaml")
 certificates=$node/seedpodd/seedpodd/pki
 [[ -n $address && -n $listens ]] || fail "the node does not tell its address; see seedpod-rig status $node"
+
+say "Tell the command line tool how to reach its seedpodd"
+run seedpod config set-context quickstart --endpoint "https://$listens" \
+    --ca-file "$certificates/ca.crt" --cert-file "$certificates/admin.crt" --key-file "$certificates/admin.key"
+run seedpod config use-context quickstart
 
 say "Describe the cluster"
 cat >"$dir/cluster.yaml" <<CLUSTER
@@ -85,8 +87,10 @@ cat <<NEXT
 
 ${bold}It works.${plain} What to try next:
 
-  export PATH=$bin:\$PATH KUBECONFIG=$KUBECONFIG
+  export PATH=$bin:\$PATH KUBECONFIG=$KUBECONFIG SEEDPOD_CONFIG=$dir/client.yaml
   kubectl -n kube-system get pods -o wide
+  seedpod handoff status         # what became of the injected control plane
+  seedpod get pods               # what is still injected: etcd
   seedpod up -f $dir/cluster.yaml --dir $dir/cluster      # again: all is there, and nothing changes
   seedpod-rig status $node       # what runs, with process ids and paths
   seedpod down -f $dir/cluster.yaml --dir $dir/cluster    # the node is as before, with a kubelet that runs alone

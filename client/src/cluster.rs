@@ -25,10 +25,10 @@ mod yaml;
 pub use bundles::{CONTROL_PLANE_BUNDLE, ETCD_BUNDLE};
 pub use configuration::{
     AdmittedKubelet, ApiServer, Certificates, ClusterConfiguration, Component, Etcd, ExternalEtcd,
-    Images, KubeletSettings, Level, Networking, NodeConfiguration, SeedpodAccess,
+    HostPathMount, Images, KubeletSettings, Level, Networking, NodeConfiguration, SeedpodAccess,
 };
 pub use kubeconfig::Kubeconfigs;
-pub use load::{ApiEndpoint, ConfigurationError, Fault, Loaded, Program};
+pub use load::{ApiEndpoint, ConfigurationError, Fault, Loaded, Place, Program};
 pub use pki::{Authority, BootstrapToken, EtcdClient, EtcdMember, KeyPair, Pair, Pki};
 pub use render::{
     Files, HandoffComponent, HandoffKind, NodeHandoff, RenderError, Rendered, RenderedBundle,

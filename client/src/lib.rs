@@ -114,6 +114,10 @@ mod rollback;
 mod stream;
 mod types;
 mod wait;
+/// For the command line tool alone.
+#[cfg(feature = "cluster")]
+#[doc(hidden)]
+pub mod whole_file;
 
 pub use apply::ApplyObjects;
 pub use client::Client;

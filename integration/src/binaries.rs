@@ -29,11 +29,12 @@ pub enum Tool {
     ContainerdShimRuncV2,
     Ctr,
     Agnhost,
+    E2e,
 }
 
 impl Tool {
     /// All tools.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Kubelet,
         Self::KubeApiserver,
         Self::KubeControllerManager,
@@ -46,6 +47,7 @@ impl Tool {
         Self::ContainerdShimRuncV2,
         Self::Ctr,
         Self::Agnhost,
+        Self::E2e,
     ];
 
     /// What a node without an API server needs.
@@ -72,6 +74,7 @@ impl Tool {
             Self::ContainerdShimRuncV2 => "containerd-shim-runc-v2",
             Self::Ctr => "ctr",
             Self::Agnhost => "agnhost",
+            Self::E2e => "e2e",
         }
     }
 
@@ -98,6 +101,8 @@ impl Tool {
             | Self::KubeScheduler
             | Self::Kubectl
             | Self::Agnhost => "kubernetes",
+            // It has requirements of its own, which would have the others built anew.
+            Self::E2e => "e2e",
             Self::Etcd | Self::Etcdctl | Self::Grpcurl => "etcd",
             Self::Containerd | Self::ContainerdShimRuncV2 | Self::Ctr => "containerd",
         }
@@ -117,7 +122,8 @@ impl Tool {
             | Self::KubeControllerManager
             | Self::KubeScheduler
             | Self::Kubectl
-            | Self::Agnhost => "k8s.io/kubernetes",
+            | Self::Agnhost
+            | Self::E2e => "k8s.io/kubernetes",
         }
     }
 
@@ -125,6 +131,7 @@ impl Tool {
         match self {
             Self::Etcd | Self::Etcdctl => self.requirement().to_owned(),
             Self::Agnhost => format!("{}/test/images/agnhost", self.requirement()),
+            Self::E2e => format!("{}/test/e2e", self.requirement()),
             _ => format!("{}/cmd/{}", self.requirement(), self.name()),
         }
     }
@@ -142,6 +149,14 @@ impl Tool {
             _ => format!(" -X k8s.io/component-base/version.gitVersion={version}"),
         };
         format!("-s -w{stamp}")
+    }
+
+    /// How `go` makes it. The end-to-end tests are no program but a package's tests.
+    fn build_command(self) -> &'static [&'static str] {
+        match self {
+            Self::E2e => &["test", "-c", "-vet=off"],
+            _ => &["build", "-v"],
+        }
     }
 
     fn version_arguments(self) -> &'static [&'static str] {

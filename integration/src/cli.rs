@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use seedpod_integration::binaries::{self, Tool};
 use seedpod_integration::packages::{self, Package};
-use seedpod_integration::{Node, NodeNetwork, NodeOptions, Seedpodd, SeedpoddOptions, run_guard};
+use seedpod_integration::{Node, NodeNetwork, NodeOptions, Seedpodd, run_guard};
 
 /// Runs a real node (containerd, runc and a kubelet) from nothing under one folder.
 ///
@@ -114,7 +114,8 @@ struct Up {
     /// Switch IPv6 off in the node's own network
     #[arg(long, requires = "own_network")]
     no_ipv6: bool,
-    /// Start seedpodd too, with certificates in DIR/seedpodd/seedpodd/pki
+    /// Start seedpodd too, with certificates in DIR/seedpodd/seedpodd/pki; one that was started before keeps its own, and its
+    /// ports
     #[arg(long)]
     daemon: bool,
     /// Stay in the foreground, and stop the node when stdin closes
@@ -235,7 +236,7 @@ impl Up {
             Node::start_detached(&options)?
         };
         if daemon {
-            Seedpodd::start(&node, &SeedpoddOptions::default())?.keep();
+            Seedpodd::start_or_resume(&node)?.keep();
         }
         status::print(&dir)?;
         if until_stdin_closes {

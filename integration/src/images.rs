@@ -17,7 +17,8 @@ pub const PAUSE: &str = "rig.local/pause:1";
 /// A static busybox with a link for each applet, so that `/bin/sh` and the rest are there.
 pub const BUSYBOX: &str = "rig.local/busybox:1";
 
-/// Kubernetes' own program for tests, `/bin/agnhost`, beside all that [`BUSYBOX`] has.
+/// Kubernetes' own program for tests, `/agnhost`, beside all that [`BUSYBOX`] has. As in the published image, what a pod
+/// gives as arguments is the program's.
 pub const AGNHOST: &str = "rig.local/agnhost:1";
 /// The control plane, each with its program alone, at `/bin/NAME`.
 pub const ETCD: &str = "rig.local/etcd:1";
@@ -31,16 +32,18 @@ pub const KUBE_SCHEDULER: &str = "rig.local/kube-scheduler:1";
 /// Longer than any rig lives: busybox has no `sleep infinity`.
 const FOREVER: &str = "2147483647";
 
-/// What goes into an image: one layer that holds programs and links to the first of them.
+/// What goes into an image: one layer that holds programs and links to them.
 #[derive(Debug)]
 pub struct Image<'a> {
     /// The reference under which the image is imported.
     pub reference: &'a str,
     /// Static programs of the host, and where each is in the image, without a leading slash.
     pub programs: &'a [(&'a Path, &'a str)],
-    /// Names beside the first program that link to it.
-    pub links: &'a [String],
-    /// The command when the pod names none.
+    /// Symbolic links, each with where it leads.
+    pub links: &'a [(String, &'a str)],
+    /// What stands before the command when the pod names none. Mostly empty.
+    pub entrypoint: &'a [&'a str],
+    /// The command, or the entry point's arguments, when the pod names none.
     pub command: &'a [&'a str],
 }
 
@@ -58,10 +61,15 @@ impl Image<'_> {
             "aarch64" => "arm64",
             other => other,
         };
+        let mut config =
+            json!({"Cmd": self.command, "Env": ["PATH=/bin:/usr/bin:/sbin:/usr/sbin"]});
+        if !self.entrypoint.is_empty() {
+            config["Entrypoint"] = json!(self.entrypoint);
+        }
         let config = json!({
             "architecture": architecture,
             "os": "linux",
-            "config": {"Cmd": self.command, "Env": ["PATH=/bin:/usr/bin:/sbin:/usr/sbin"]},
+            "config": config,
             "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", hex_digest(&layer))]},
         })
         .to_string();
@@ -100,12 +108,10 @@ impl Image<'_> {
             0o644,
             b"root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:\n",
         )?;
-        let target = self.programs.first().map_or("", |(_, target)| target);
-        let folder = Path::new(target).parent().unwrap_or(Path::new(""));
-        for link in self.links {
+        for (link, target) in self.links {
             let mut header = header(0o777, 0);
             header.set_entry_type(tar::EntryType::Symlink);
-            tar.append_link(&mut header, folder.join(link), format!("/{target}"))?;
+            tar.append_link(&mut header, link, target)?;
         }
         Ok(tar.into_inner()?)
     }
@@ -118,6 +124,7 @@ pub(crate) fn write_standard(folder: &Path) -> Result<Vec<&'static str>> {
         reference: PAUSE,
         programs: &[(&busybox.program, BUSYBOX_TARGET)],
         links: &[],
+        entrypoint: &[],
         // containerd stops a sandbox with SIGKILL, so that its program needs no signal handler.
         command: &["/bin/busybox", "sleep", FOREVER],
     }
@@ -125,7 +132,8 @@ pub(crate) fn write_standard(folder: &Path) -> Result<Vec<&'static str>> {
     Image {
         reference: BUSYBOX,
         programs: &[(&busybox.program, BUSYBOX_TARGET)],
-        links: &busybox.applets,
+        links: &busybox.applets(),
+        entrypoint: &[],
         command: &["/bin/sh"],
     }
     .write(&folder.join("busybox.tar"))?;
@@ -148,11 +156,18 @@ pub(crate) fn write_optional(reference: &str, file: &Path) -> Result<()> {
     if tool == Tool::Agnhost {
         // With a shell, for netexec's /shell and for exec probes.
         let busybox = Busybox::find()?;
+        let mut links = busybox.applets();
+        // The published image has it under two names.
+        links.extend([target, "agnhost-2".to_owned()].map(|link| (link, AGNHOST_ENTRYPOINT)));
         return Image {
             reference,
-            programs: &[(&busybox.program, BUSYBOX_TARGET), (&program, &target)],
-            links: &busybox.applets,
-            command: &[&command],
+            programs: &[
+                (&busybox.program, BUSYBOX_TARGET),
+                (&program, AGNHOST_ENTRYPOINT.trim_start_matches('/')),
+            ],
+            links: &links,
+            entrypoint: &[AGNHOST_ENTRYPOINT],
+            command: &["pause"],
         }
         .write(file);
     }
@@ -160,12 +175,14 @@ pub(crate) fn write_optional(reference: &str, file: &Path) -> Result<()> {
         reference,
         programs: &[(&program, &target)],
         links: &[],
+        entrypoint: &[],
         command: &[&command],
     }
     .write(file)
 }
 
 const BUSYBOX_TARGET: &str = "bin/busybox";
+const AGNHOST_ENTRYPOINT: &str = "/agnhost";
 
 /// A static busybox of the host and the names of its applets.
 struct Busybox {
@@ -174,6 +191,14 @@ struct Busybox {
 }
 
 impl Busybox {
+    /// A link for each applet.
+    fn applets(&self) -> Vec<(String, &'static str)> {
+        let names = self.applets.iter();
+        names
+            .map(|name| (format!("bin/{name}"), "/bin/busybox"))
+            .collect()
+    }
+
     fn find() -> Result<Self> {
         let program = in_path("busybox").context("find a static busybox")?;
         let applets = output(Command::new(&program).arg("--list"))?
@@ -215,11 +240,12 @@ mod tests {
     #[test]
     fn the_same_program_gives_the_same_image() {
         let folder = tempfile::tempdir().unwrap();
-        let links = ["sh".to_owned()];
+        let links = [("bin/sh".to_owned(), "/bin/busybox")];
         let image = Image {
             reference: "rig.local/x:1",
             programs: &[(Path::new("/bin/sh"), "bin/busybox")],
             links: &links,
+            entrypoint: &[],
             command: &["/bin/sh"],
         };
         let files = ["a", "b"].map(|name| folder.path().join(name));

@@ -25,6 +25,7 @@
 pub mod binaries;
 mod cargo;
 mod cgroup;
+pub mod cluster;
 mod cri;
 mod ctr;
 mod guard;
@@ -49,7 +50,9 @@ pub use ctr::{Container, ContainerKind};
 pub use guard::run as run_guard;
 pub use http::{HttpClient, Response};
 pub use layout::Layout;
-pub use node::{ApiServer, ApiServerStart, ControlPlane, Node, NodeNetwork, NodeOptions};
+pub use node::{
+    ApiServer, ApiServerStart, ControlPlane, ExternalEtcd, Node, NodeNetwork, NodeOptions,
+};
 pub use ports::free_ports;
 pub use process::ProcessRecord;
 pub use seedpodd::{Seedpodd, SeedpoddOptions};

@@ -4,6 +4,7 @@ mod api_server;
 mod containerd;
 mod control_plane;
 mod crash;
+mod external_etcd;
 mod kubelet;
 mod logs;
 mod namespace;
@@ -21,6 +22,7 @@ use serde_json::{Map, Value};
 
 pub use api_server::{ApiServer, ApiServerStart};
 pub use control_plane::ControlPlane;
+pub use external_etcd::ExternalEtcd;
 
 use crate::cgroup::Cgroup;
 use crate::ctr::{Container, Ctr};
@@ -361,13 +363,11 @@ impl Node {
             .with_context(|| format!("{name} is no tool of this node"))
     }
 
-    /// Starts a process of the node and records it.
-    pub(crate) fn launch(
-        &self,
-        name: &str,
-        program: &Path,
-        args: Vec<String>,
-    ) -> Result<ProcessRecord> {
+    /// Starts a process of the node, in its namespaces, and records it.
+    ///
+    /// # Errors
+    /// Fails when the program can't be started, or the node has lost its power.
+    pub fn launch(&self, name: &str, program: &Path, args: Vec<String>) -> Result<ProcessRecord> {
         self.launch_in(name, program, args, Some(&["mount", "net"]))
     }
 

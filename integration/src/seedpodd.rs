@@ -1,6 +1,8 @@
 //! The daemon, run against a node.
 
 mod boot;
+mod resume;
+mod rights;
 
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -49,7 +51,8 @@ pub struct Seedpodd<'node> {
     name: String,
     program: PathBuf,
     folder: PathBuf,
-    authority: Authority,
+    /// None in a process that has not made the daemon's certificates.
+    authority: Option<Authority>,
     tls_port: u16,
     metrics_port: u16,
     kept: bool,
@@ -99,7 +102,7 @@ impl<'node> Seedpodd<'node> {
             name,
             program,
             folder,
-            authority,
+            authority: Some(authority),
             tls_port,
             metrics_port,
             kept: false,
@@ -194,15 +197,17 @@ impl<'node> Seedpodd<'node> {
             "--config".to_owned(),
             self.config_file().display().to_string(),
         ];
-        if !self.boot_id_file().exists() {
-            return self
-                .node
-                .launch_on_host(&self.name, &self.program, arguments);
+        let mut program = self.program.clone();
+        if self.has_lost_rights() {
+            arguments = Self::rights_arguments(&program, arguments);
+            program = "setpriv".into();
         }
-        arguments.insert(0, self.program.display().to_string());
-        let arguments = [self.boot_arguments()?, arguments].concat();
-        self.node
-            .launch_on_host(&self.name, "unshare".as_ref(), arguments)
+        if self.boot_id_file().exists() {
+            arguments.insert(0, program.display().to_string());
+            arguments = [self.boot_arguments()?, arguments].concat();
+            program = "unshare".into();
+        }
+        self.node.launch_on_host(&self.name, &program, arguments)
     }
 
     /// Lets the daemon run on when this value is dropped. It ends with its node at the latest.
@@ -330,7 +335,9 @@ impl<'node> Seedpodd<'node> {
     /// # Errors
     /// As [`Authority::issue`].
     pub fn issue(&self, name: &str, request: &Request) -> Result<Identity> {
-        self.authority
+        let authority = self.authority.as_ref();
+        authority
+            .context("another process has made the daemon's certificates, and keeps the CA's key")?
             .issue(&self.folder.join("pki"), name, request)
     }
 }

@@ -2,6 +2,7 @@
 
 mod budget;
 mod json;
+mod places;
 mod scalar;
 pub(crate) mod suggest;
 pub(crate) mod tree;
@@ -10,6 +11,7 @@ mod yaml;
 
 pub(crate) use budget::Budget;
 use budget::{MAX_DEPTH, Stop};
+pub use places::Places;
 use tree::{Mark, Node};
 
 use crate::{Reason, field::OwnedSegment};

@@ -23,6 +23,7 @@ mod stamp;
 mod violation;
 
 pub use check::{is_label_value, is_qualified_name as is_label_key};
+pub use decode::Places;
 pub use digest::{DigestKey, KeyedDigest, NoDigest};
 pub use materials::{Materials, Unsatisfied, VolumeContent, VolumeFile};
 pub use name::{BundleName, NameError, NodeName, is_dns_label, is_dns_subdomain};

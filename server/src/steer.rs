@@ -12,6 +12,9 @@
 //!    it closes.
 //! 3. [`Phase::Split`] again when the older is gone, against the next newcomer.
 //!
+//! [`Phase::Swapped`] is for an older one that was not ready yet when the younger came: it reaches itself then, and gets
+//! ready.
+//!
 //! The age is that in the group: the last to join has the highest index, and the last moves into the place of one that
 //! leaves. With three listeners that is no age any more, and nothing here helps.
 //!
@@ -49,6 +52,8 @@ pub(crate) enum Phase {
     Split,
     /// All go to the younger listener.
     Younger,
+    /// Those by the newcomer's route go to the older listener, all others to the younger.
+    Swapped,
 }
 
 /// A listener on the port.
@@ -107,6 +112,8 @@ impl Route {
             (Phase::Younger, _) => programs::younger(),
             (Phase::Split, Self::Loopback) => programs::split_by_loopback(),
             (Phase::Split, Self::Mark) => programs::split_by_mark(marks::MARK),
+            (Phase::Swapped, Self::Loopback) => programs::swapped_by_loopback(),
+            (Phase::Swapped, Self::Mark) => programs::swapped_by_mark(marks::MARK),
         }
     }
 
@@ -173,7 +180,7 @@ impl Steerer {
     /// others come, it is attached as soon as there is one. Idempotent.
     ///
     /// [`Phase::Younger`] is said of a younger one that serves. It falls back to [`Phase::Split`] by itself as soon as
-    /// there is a listener that was not there when it was set; [`Self::phase`] tells.
+    /// there is a listener that was not there when it was set, and so does [`Phase::Swapped`]; [`Self::phase`] tells.
     ///
     /// `newcomer_gid` is the group of the newcomer's processes, which the route by marks needs to know them by; `None`
     /// leaves the one that was last given. Where the route is another it does nothing.
@@ -208,7 +215,8 @@ impl Steerer {
         Ok(())
     }
 
-    /// A connection by the newcomer's route: under [`Phase::Split`] to the younger listener if there are two.
+    /// A connection by the newcomer's route: under [`Phase::Split`] to the younger listener if there are two, under
+    /// [`Phase::Swapped`] to the older.
     ///
     /// # Errors
     /// When nobody listens.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use seedpod_client::whole_file::Existing;
 use serde::{Deserialize, Serialize};
 
 use super::{args::ConnectionArgs, exit::Usage, files};
@@ -136,7 +137,7 @@ impl Config {
             fs::create_dir_all(directory)
                 .with_context(|| format!("cannot make {}", directory.display()))?;
         }
-        files::write(&path, text.as_bytes(), 0o600, files::Existing::Replace)?;
+        files::write(&path, text.as_bytes(), 0o600, Existing::Replace)?;
         Ok(path)
     }
 

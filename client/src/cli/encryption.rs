@@ -4,14 +4,11 @@ use std::{fs, io::ErrorKind, path::Path};
 
 use anstream::eprintln;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use seedpod_client::whole_file::Existing;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{
-    args::EncryptionKeyArgs,
-    exit::Usage,
-    files::{self, Existing},
-};
+use super::{args::EncryptionKeyArgs, exit::Usage, files};
 
 const API_VERSION: &str = "seedpod.dev/v1alpha1";
 const KIND: &str = "EncryptionKeys";

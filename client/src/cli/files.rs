@@ -3,13 +3,15 @@
 use std::{
     error::Error as _,
     fs,
-    io::{Read as _, Write as _},
-    os::unix::fs::PermissionsExt as _,
+    io::Read as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
-use seedpod_client::{Folder, FolderManifest};
+use seedpod_client::{
+    Folder, FolderManifest,
+    whole_file::{self, Existing},
+};
 use zeroize::Zeroizing;
 
 use super::{args::FileArgs, exit::Usage};
@@ -238,44 +240,13 @@ fn list(directory: &Path, recursive: bool, files: &mut Vec<PathBuf>) -> anyhow::
     Ok(())
 }
 
-/// What to do with a file that is there already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Existing {
-    Keep,
-    Replace,
-}
-
-/// Writes a file whole or not at all: staged beside it with its final mode, synced, then moved into place.
+/// Writes a file whole or not at all.
 pub(crate) fn write(
     path: &Path,
     bytes: &[u8],
     mode: u32,
     existing: Existing,
 ) -> anyhow::Result<()> {
-    let failed = || format!("cannot write {}", path.display());
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let mut staged = tempfile::Builder::new()
-        .prefix(".seedpod-")
-        .permissions(fs::Permissions::from_mode(mode))
-        .tempfile_in(directory)
-        .with_context(failed)?;
-    staged.write_all(bytes).with_context(failed)?;
-    // Set again, as the umask may have taken some of it.
-    staged
-        .as_file()
-        .set_permissions(fs::Permissions::from_mode(mode))
-        .with_context(failed)?;
-    staged.as_file().sync_all().with_context(failed)?;
-    match existing {
-        Existing::Replace => staged.persist(path),
-        Existing::Keep => staged.persist_noclobber(path),
-    }
-    .map_err(|error| error.error)
-    .with_context(failed)?;
-    fs::File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .with_context(failed)
+    whole_file::write(path, bytes, mode, existing)
+        .with_context(|| format!("cannot write {}", path.display()))
 }

@@ -6,14 +6,16 @@ use std::{fs, os::unix::fs::DirBuilderExt as _, path::Path};
 
 use anstream::eprintln;
 use anyhow::Context as _;
-use seedpod_client::certificates::{Authority, Issued};
+use seedpod_client::{
+    certificates::{Authority, Issued},
+    whole_file::Existing,
+};
 use time::{Date, OffsetDateTime};
 
 use super::{
     args::{PkiArgs, PkiInitArgs, PkiWhat},
     exit::Usage,
-    files::{self, Existing},
-    output,
+    files, output,
 };
 
 /// X.520's limit for a Common Name.

@@ -177,7 +177,7 @@ pub(super) fn installer(
         .ok_or_else(|| Usage("give the cluster's configuration: --file cluster.yaml".to_owned()))?;
     let loaded = ClusterConfiguration::load(file)?;
     for warning in &loaded.warnings {
-        eprintln!("warning: {}: {warning}", file.display());
+        eprintln!("warning: {}", warning.in_file(file));
     }
     let directory = dir.clone().unwrap_or_else(|| {
         let folder = loaded.folder.clone();

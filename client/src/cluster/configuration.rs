@@ -243,6 +243,9 @@ pub struct ApiServer {
     /// Flags to add or override, without the dashes.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub extra_args: BTreeMap<String, String>,
+    /// Folders and files of the nodes for its container, such as a policy that a flag names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub extra_volumes: Vec<HostPathMount>,
 }
 
 impl Default for ApiServer {
@@ -251,6 +254,7 @@ impl Default for ApiServer {
             port: 6443,
             cert_sans: Vec::new(),
             extra_args: BTreeMap::new(),
+            extra_volumes: Vec::new(),
         }
     }
 }
@@ -268,6 +272,27 @@ pub struct Component {
     /// Flags to add or override, without the dashes.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub extra_args: BTreeMap<String, String>,
+    /// Folders and files of the nodes for its container.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub extra_volumes: Vec<HostPathMount>,
+}
+
+/// A folder or a file of each node of the control plane, in a program's container. As in kubeadm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HostPathMount {
+    /// The volume's name.
+    pub name: String,
+    /// Where it is on the node.
+    pub host_path: String,
+    /// Where it is in the container.
+    pub mount_path: String,
+    /// Whether the program can only read it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
+    /// What has to be there: `File`, `DirectoryOrCreate` and so on, as `hostPath` of a pod has it. Not given: anything.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub path_type: String,
 }
 
 /// The kubelets.

@@ -12,6 +12,7 @@ mod parse;
 mod resolve;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
 use std::{
     fmt, fs,
@@ -19,7 +20,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use error::{ConfigurationError, Fault};
+pub use error::{ConfigurationError, Fault, Place};
+
+use seedpod_manifest::Places;
 
 use super::{ClusterConfiguration, Component, NodeConfiguration, subnet::Subnet, version::Version};
 
@@ -85,7 +88,7 @@ impl ClusterConfiguration {
         let text = fs::read_to_string(path).map_err(read)?;
         let absolute = std::path::absolute(path).map_err(read)?;
         let folder = absolute.parent().unwrap_or(Path::new("/"));
-        Self::parse(path, &text)?.check(path, folder)
+        Self::parse(path, &text)?.check(path, folder, Places::of(&text).as_ref())
     }
 
     /// Checks what was made by a program, as [`load`](Self::load) does with a file in the folder.
@@ -93,12 +96,20 @@ impl ClusterConfiguration {
     /// # Errors
     /// [`ConfigurationError::Invalid`], with every fault that was found.
     pub fn into_loaded(self, folder: impl AsRef<Path>) -> Result<Loaded, ConfigurationError> {
-        self.check(Path::new("the configuration"), folder.as_ref())
+        self.check(Path::new("the configuration"), folder.as_ref(), None)
     }
 
-    fn check(self, path: &Path, folder: &Path) -> Result<Loaded, ConfigurationError> {
+    fn check(
+        self,
+        path: &Path,
+        folder: &Path,
+        places: Option<&Places>,
+    ) -> Result<Loaded, ConfigurationError> {
         let mut findings = Findings::default();
         let checked = check::check(&self, folder, &mut findings);
+        if let Some(places) = places {
+            findings.locate(places);
+        }
         match checked {
             Some(checked) if findings.faults.is_empty() => {
                 Ok(resolve::resolve(self, folder, checked, findings.warnings))
@@ -119,10 +130,25 @@ struct Findings {
 }
 
 impl Findings {
+    /// In the order of the file, too.
+    fn locate(&mut self, places: &Places) {
+        for found in [&mut self.faults, &mut self.warnings] {
+            for fault in found.iter_mut() {
+                let at = places.find(&fault.field);
+                fault.place = Some(Place {
+                    line: at.line,
+                    column: at.column,
+                });
+            }
+            found.sort_by_key(|fault| fault.place);
+        }
+    }
+
     fn fault(&mut self, field: impl Into<String>, message: impl Into<String>) {
         self.faults.push(Fault {
             field: field.into(),
             message: message.into(),
+            place: None,
         });
     }
 
@@ -130,6 +156,7 @@ impl Findings {
         self.warnings.push(Fault {
             field: field.into(),
             message: message.into(),
+            place: None,
         });
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 pub(super) use addons::check_addon;
 pub(super) use bootstrap::bootstrap;
@@ -65,6 +66,7 @@ pub(super) fn self_hosted(
                 &[workloads::daemon_set(
                     Program::ApiServer,
                     api_server::parts(loaded, pki, Form::SelfHosted),
+                    &digest(&api_server::common_files(pki)),
                 )],
             ),
         ),
@@ -100,7 +102,8 @@ pub(super) fn self_hosted(
             });
         }
         let budget = workloads::disruption_budget(program, replicas);
-        let deployment = workloads::deployment(program, parts, replicas, nodes);
+        let digest = digest(&files(program, pki, kubeconfigs));
+        let deployment = workloads::deployment(program, parts, &digest, replicas, nodes);
         let name = program.name();
         out.insert(
             format!("{number}-{name}.yaml"),
@@ -120,6 +123,20 @@ fn files(program: Program, pki: &Pki, kubeconfigs: &Kubeconfigs) -> SecretFiles 
         Program::Scheduler => scheduler::files(kubeconfigs),
         Program::Etcd => SecretFiles::new(),
     }
+}
+
+/// `sha256:` and the digest of files with their names. Nobody finds a key by it.
+fn digest(files: &SecretFiles) -> String {
+    let mut hash = Sha256::new();
+    for (name, text) in files {
+        for part in [name.as_bytes(), text.as_bytes()] {
+            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            hash.update(part);
+        }
+    }
+    let bytes = hash.finalize();
+    let hex = bytes.iter().map(|byte| format!("{byte:02x}"));
+    hex.fold("sha256:".to_owned(), |text, byte| text + &byte)
 }
 
 fn secret(program: Program, files: &SecretFiles) -> Value {

@@ -3,6 +3,7 @@
 pub(super) mod api_server;
 pub(super) mod controller_manager;
 pub(super) mod etcd;
+mod extra_volumes;
 pub(super) mod scheduler;
 
 use std::{collections::BTreeMap, net::IpAddr, net::SocketAddr};

@@ -15,6 +15,7 @@ mod api;
 mod apply;
 mod control_plane;
 mod down;
+mod endpoints;
 mod error;
 mod handoff;
 mod inject;

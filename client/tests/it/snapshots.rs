@@ -5,6 +5,7 @@
 
 mod flags;
 mod normalise;
+mod rolls;
 
 use std::{
     collections::BTreeMap,

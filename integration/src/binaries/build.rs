@@ -65,15 +65,9 @@ pub(super) fn cached_or_built(tool: Tool, module: &Module, version: &str) -> Res
 
 fn arguments(tool: Tool, version: &str) -> Vec<String> {
     let flags = tool.linker_flags(version);
-    let fixed = [
-        "build",
-        "-v",
-        "-mod=readonly",
-        "-trimpath",
-        "-buildvcs=false",
-        "-ldflags",
-    ];
-    let mut arguments: Vec<String> = fixed.map(str::to_owned).to_vec();
+    let fixed = ["-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags"];
+    let arguments = tool.build_command().iter().chain(&fixed);
+    let mut arguments: Vec<String> = arguments.map(|it| (*it).to_owned()).collect();
     arguments.push(flags);
     arguments
 }

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
-use super::Asks;
+use super::{Asks, slot};
 use crate::http::client_config;
 use crate::pki::Identity;
 
@@ -85,9 +85,10 @@ impl Client {
         self.send(Method::GET, path, String::new()).await
     }
 
-    /// By server-side apply, which makes what is not there.
+    /// By server-side apply, which makes what is not there. Those that are under way together write to different objects:
+    /// otherwise the server would try them again and again.
     async fn write(&self, line: usize, number: u64) -> Result<Answer> {
-        let name = format!("{CONFIG_MAP}{line}");
+        let name = format!("{CONFIG_MAP}{line}-{}", slot(number));
         let object = json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",

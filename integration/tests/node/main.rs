@@ -10,6 +10,7 @@ mod access;
 mod apply;
 mod bare;
 mod cli;
+mod conformant;
 mod daemon;
 mod disk_full;
 mod drift;

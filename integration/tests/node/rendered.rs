@@ -3,42 +3,25 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use seedpod_client::cluster::{ClusterConfiguration, Rendered, render};
 use seedpod_client::{Folder, RemoveBundle, Wait};
 use seedpod_integration::binaries::{self, Tool};
-use seedpod_integration::{HttpClient, Node, images, wait_for, wait_until};
+use seedpod_integration::pki::Identity;
+use seedpod_integration::{HttpClient, Node, wait_for, wait_until};
 use serde_json::{Value, json};
 
-use crate::rig::LIMIT;
 use crate::scene::{Scene, run};
+
+/// What any step of a cluster's start may take, on a machine that has other things to do.
+const LIMIT: Duration = Duration::from_secs(240);
 
 pub(crate) const NAMESPACE: &str = "kube-system";
 
 /// The configuration of a cluster of this machine alone, which has the images of the rig's then.
 pub(crate) fn configuration(node: &Node) -> Value {
-    for image in [
-        images::ETCD,
-        images::KUBE_APISERVER,
-        images::KUBE_CONTROLLER_MANAGER,
-        images::KUBE_SCHEDULER,
-    ] {
-        node.ensure_image(image).unwrap();
-    }
-    json!({
-        "apiVersion": "seedpod.dev/v1alpha1",
-        "kind": "ClusterConfiguration",
-        "name": "rig",
-        "kubernetesVersion": version_of_the_rig(),
-        "nodes": [{"name": node.name(), "address": node.address(), "controlPlane": true}],
-        "images": {
-            "pullPolicy": "Never",
-            "etcd": images::ETCD,
-            "kubeApiserver": images::KUBE_APISERVER,
-            "kubeControllerManager": images::KUBE_CONTROLLER_MANAGER,
-            "kubeScheduler": images::KUBE_SCHEDULER,
-        },
-    })
+    seedpod_integration::cluster::configuration(node).unwrap()
 }
 
 /// A rendered cluster, of which nothing runs at first.
@@ -89,6 +72,14 @@ impl<'node> Cluster<'node> {
             client: HttpClient::mutual_tls(6443, &ca, &certificate, &key)
                 .unwrap()
                 .at(node.address()),
+        }
+    }
+
+    /// The certificate of `admin`, or of `scheduler`, who may only what RBAC says.
+    pub(crate) fn identity(&self, name: &str) -> Identity {
+        Identity {
+            certificate: self.folder.join(format!("{name}.crt")),
+            key: self.folder.join(format!("{name}.key")),
         }
     }
 
@@ -184,12 +175,4 @@ pub(crate) fn is_ready(pod: &Value) -> bool {
         .flatten()
         .any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
     ready && pod["metadata"]["deletionTimestamp"].is_null()
-}
-
-/// The version of the rig's programs.
-pub(crate) fn version_of_the_rig() -> String {
-    let program = binaries::find(Tool::KubeApiserver).unwrap();
-    let output = Command::new(program).arg("--version").output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.trim().trim_start_matches("Kubernetes ").to_owned()
 }

@@ -33,6 +33,10 @@ impl Lead {
         if self.off {
             return Ok(false);
         }
+        if world.phase() == Some(Phase::Swapped) {
+            // Under that, one would take the older for the newcomer.
+            self.split(world, who)?;
+        }
         let phase = match world.listeners()? {
             2 if world.is_newcomer(who).await? => Phase::Younger,
             0..=2 => Phase::Split,
@@ -45,6 +49,24 @@ impl Lead {
         };
         self.keep(world, phase, who)?;
         Ok(phase == Phase::Younger)
+    }
+
+    /// This one's own connections to itself, and all others to the younger one, if it is the older of two: so it gets ready
+    /// that was not when the younger one came. To be called again and again. Tells whether it is so now.
+    pub(super) async fn let_start(&self, world: &impl World, older: &Who) -> Result<bool, Trouble> {
+        if self.off {
+            return Ok(false);
+        }
+        // It ends by itself when somebody else comes.
+        if world.phase() == Some(Phase::Swapped) && world.listeners()? == 2 {
+            return Ok(true);
+        }
+        self.keep_split(world, older)?;
+        if world.listeners()? != 2 || world.is_newcomer(older).await? {
+            return Ok(false);
+        }
+        world.steer(Phase::Swapped, older)?;
+        Ok(true)
     }
 
     fn keep(&self, world: &impl World, phase: Phase, newcomer: &Who) -> Result<(), Trouble> {

@@ -126,6 +126,15 @@ impl NodeHandle {
         owner_of(&self.place.id, sandbox, &self.place.node)
     }
 
+    /// Whether a sandbox is of a bundle's pod as it is demanded now. One that was withheld and came back, or was replaced,
+    /// may run on under its old uid until the kubelet has seen that.
+    pub(crate) fn is_current(&self, sandbox: &Sandbox, bundle: &BundleName, pod: &PodKey) -> bool {
+        let state = self.state();
+        let pods = state.bundles.get(bundle).map(|bundle| &bundle.pods);
+        let mut pods = pods.into_iter().flatten();
+        pods.any(|it| it.key == *pod && it.uid == sandbox.uid)
+    }
+
     /// As the kubelet and the API server call this node.
     pub(crate) fn node_name(&self) -> &NodeName {
         &self.place.node

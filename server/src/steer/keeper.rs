@@ -130,7 +130,7 @@ impl Keeper {
             }
             let pause = match state.phase {
                 _ if state.known.is_empty() => AWAITED,
-                Some(Phase::Younger) => YOUNGER,
+                Some(Phase::Younger | Phase::Swapped) => YOUNGER,
                 _ => SETTLED,
             };
             state = wait(self.changed.wait_timeout(state, pause)).0;
@@ -152,7 +152,7 @@ impl Keeper {
         let is_new_group = state.known.is_disjoint(&present) && !present.is_empty();
         let has_newcomer = !present.is_subset(&state.known);
         // It serves, was said of the younger when this phase began. That holds for none that came later.
-        let is_over = phase == Phase::Younger && has_newcomer;
+        let is_over = phase != Phase::Split && has_newcomer;
         if is_new_group || is_over {
             self.attach(&listeners, Phase::Split)?;
             state.phase = Some(Phase::Split);

@@ -35,6 +35,15 @@ const IPV6_DESTINATION: u32 = 24;
 
 /// Connections to [::1] to the younger, all others to the older.
 pub(super) fn split_by_loopback() -> Vec<Instruction> {
+    by_loopback(1, 0)
+}
+
+/// Connections to [::1] to the older, all others to the younger.
+pub(super) fn swapped_by_loopback() -> Vec<Instruction> {
+    by_loopback(0, 1)
+}
+
+fn by_loopback(these: u32, others: u32) -> Vec<Instruction> {
     let word = |index: u32| load_word(NETWORK_HEADER + IPV6_DESTINATION + 4 * index);
     vec![
         /* 0 */
@@ -49,18 +58,27 @@ pub(super) fn split_by_loopback() -> Vec<Instruction> {
         /* 8 */ jump_if_equal(0, 0, 3),
         /* 9 */ word(3),
         /* 10 */ jump_if_equal(1, 0, 1),
-        /* 11 */ give(1),
-        /* 12 */ give(0),
+        /* 11 */ give(these),
+        /* 12 */ give(others),
     ]
 }
 
 /// Connections whose packets have this mark to the younger, all others to the older.
 pub(super) fn split_by_mark(mark: u32) -> Vec<Instruction> {
+    by_mark(mark, 1, 0)
+}
+
+/// Connections whose packets have this mark to the older, all others to the younger.
+pub(super) fn swapped_by_mark(mark: u32) -> Vec<Instruction> {
+    by_mark(mark, 0, 1)
+}
+
+fn by_mark(mark: u32, these: u32, others: u32) -> Vec<Instruction> {
     vec![
         /* 0 */ load_word(MARK),
         /* 1 */ jump_if_equal(mark, 0, 1), // Another: to 3.
-        /* 2 */ give(1),
-        /* 3 */ give(0),
+        /* 2 */ give(these),
+        /* 3 */ give(others),
     ]
 }
 
@@ -176,6 +194,17 @@ mod tests {
         for other in [0, 1, 0x305c, 0x305d_0000, u32::MAX] {
             assert_eq!(run(&program, &[], other), 0, "{other:#x}");
         }
+    }
+
+    #[test]
+    fn swapped_is_the_other_way_round() {
+        let program = swapped_by_loopback();
+        assert_eq!(run(&program, &packet(6, "::1"), 0), 0);
+        assert_eq!(run(&program, &packet(6, "::2"), 0), 1);
+        assert_eq!(run(&program, &packet(4, "::1"), 0), 1);
+        let program = swapped_by_mark(0x305d);
+        assert_eq!(run(&program, &[], 0x305d), 0);
+        assert_eq!(run(&program, &[], 0), 1);
     }
 
     #[test]

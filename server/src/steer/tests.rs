@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt as _;
 
 use self::stage::{Clients, Server, in_namespace, servers, until};
 use super::{
-    Phase::{Split, Younger},
+    Phase::{Split, Swapped, Younger},
     sockets, *,
 };
 
@@ -46,7 +46,7 @@ fn each_phase_has_connections_go_where_it_says() {
         assert_eq!(steerer.phase(), None);
 
         // A single one has everything.
-        for phase in [Split, Younger, Split] {
+        for phase in [Split, Younger, Swapped, Split] {
             steerer.set(phase, None).unwrap();
             assert_eq!(servers((V4, port)), b"o");
             assert_eq!(servers((V6, port)), b"o");
@@ -61,6 +61,10 @@ fn each_phase_has_connections_go_where_it_says() {
             assert_eq!(steerer.phase(), Some(Younger));
             assert_eq!(servers((V4, port)), b"y");
             assert_eq!(servers((V6, port)), b"y");
+            steerer.set(Swapped, None).unwrap();
+            assert_eq!(servers((V4, port)), b"y");
+            assert_eq!(servers((V6, port)), b"o");
+            assert_eq!(newcomer(&steerer).0, b'o');
             steerer.set(Split, None).unwrap();
         }
         // Whose index was 1 has 0 when the older is gone, and the next one is the younger.
@@ -131,17 +135,20 @@ fn a_newcomer_ends_the_reign_of_the_younger() {
         let older = Server::start(b'o', 0);
         let port = older.port;
         let steerer = Steerer::probe(port).unwrap();
-        let younger = Server::start(b'y', port);
-        steerer.set(Younger, None).unwrap();
-        assert_eq!(servers((V4, port)), b"y");
-        // It dies, and comes again without serving.
-        younger.end();
-        assert_eq!(servers((V4, port)), b"o");
-        let again = Server::listen(b'y', port);
-        until("it is split again", || steerer.phase() == Some(Split));
-        assert_eq!(servers((V4, port)), b"o");
-        again.serve(true);
-        assert_eq!(newcomer(&steerer), (b'y', true));
+        let mut younger = Server::start(b'y', port);
+        for phase in [Younger, Swapped] {
+            steerer.set(phase, None).unwrap();
+            assert_eq!(servers((V4, port)), b"y");
+            // It dies, and comes again without serving.
+            younger.end();
+            assert_eq!(servers((V4, port)), b"o");
+            let again = Server::listen(b'y', port);
+            until("it is split again", || steerer.phase() == Some(Split));
+            assert_eq!(servers((V4, port)), b"o");
+            again.serve(true);
+            assert_eq!(newcomer(&steerer), (b'y', true));
+            younger = again;
+        }
     });
 }
 
@@ -166,6 +173,9 @@ fn without_ipv6_the_newcomer_is_known_by_its_mark() {
             // Without a group the last one stays.
             steerer.set(Younger, Some(65210)).unwrap();
             assert_eq!(servers((V4, port)), b"y");
+            steerer.set(Swapped, None).unwrap();
+            assert_eq!(servers((V4, port)), b"y");
+            assert_eq!(newcomer(&steerer), (b'o', true));
             steerer.set(Split, None).unwrap();
             assert_eq!(servers((V4, port)), b"o");
 

@@ -118,7 +118,7 @@ const SCHEDULER: &[(&[&str], &str)] = &[
     (&["secure-port"], "set scheduler.port"),
     (
         &["config"],
-        "it would override the flags of the leader election, and no file of yours is in the pod",
+        "it would override the flags of the leader election, and the kubeconfig",
     ),
 ];
 
@@ -275,7 +275,7 @@ fn api_server(configuration: &ClusterConfiguration, findings: &mut Findings) {
     if value("authorization-config").is_some() {
         refuse(
             "authorization-config",
-            "no file of yours is in the pod; use authorization-mode",
+            "it would take the place of authorization-mode, which must have Node and RBAC among its modes; use that one",
         );
     }
     if value("anonymous-auth").is_some_and(is_false) {

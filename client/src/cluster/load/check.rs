@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{
     ApiEndpoint, CONTROLLER_MANAGER_PORT, Findings, SCHEDULER_PORT, arguments, network, nodes,
-    parse, resolve::within,
+    parse, resolve::within, volumes,
 };
 use crate::cluster::{
     Certificates, ClusterConfiguration, Component, Etcd, ExternalEtcd, Images, Level,
@@ -105,6 +105,7 @@ pub(super) fn check(
     }
     ports(configuration, findings);
     arguments::check(configuration, findings);
+    volumes::check(configuration, findings);
     self::certificates(certificates, folder, findings);
     if let Some(addons) = addons
         && !within(folder, addons).is_dir()

@@ -1,6 +1,9 @@
 //! What is wrong with a configuration.
 
-use std::{fmt, io, path::PathBuf};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
 /// One thing that is wrong, or seldom meant, in a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,6 +12,30 @@ pub struct Fault {
     pub field: String,
     /// What is wrong, and the remedy.
     pub message: String,
+    /// Where the field stands in the file; one that is missing, where it would be. `None` for a configuration that a program
+    /// has made.
+    pub place: Option<Place>,
+}
+
+/// Line and column, counted from 1, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
+}
+
+impl Fault {
+    /// `FILE:LINE:COLUMN: FIELD: MESSAGE`, as far as these are known.
+    pub fn in_file(&self, path: &Path) -> String {
+        let place = self
+            .place
+            .map_or_else(String::new, |Place { line, column }| {
+                format!(":{line}:{column}")
+            });
+        format!("{}{place}: {self}", path.display())
+    }
 }
 
 impl fmt::Display for Fault {
@@ -39,7 +66,7 @@ pub enum ConfigurationError {
         message: String,
     },
     /// Its values do not do. All that was found at once.
-    #[error("{}: {}", path.display(), summary(faults))]
+    #[error("{}", summary(path, faults))]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -48,12 +75,15 @@ pub enum ConfigurationError {
     },
 }
 
-fn summary(faults: &[Fault]) -> String {
+fn summary(path: &Path, faults: &[Fault]) -> String {
     match faults {
-        [fault] => fault.to_string(),
+        [fault] => fault.in_file(path),
         faults => {
-            let lines = faults.iter().map(|fault| format!("\n  {fault}"));
-            format!("{} faults:{}", faults.len(), lines.collect::<String>())
+            let lines = faults
+                .iter()
+                .map(|fault| format!("\n  {}", fault.in_file(path)));
+            let lines: String = lines.collect();
+            format!("{}: {} faults:{lines}", path.display(), faults.len())
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::cluster::{
 };
 
 /// The API servers.
-pub(super) fn daemon_set(program: Program, parts: Parts) -> Value {
+pub(super) fn daemon_set(program: Program, parts: Parts, digest: &str) -> Value {
     let tolerations = json!([
         "# Whatever is wrong with the node: without an API server nobody can put it right.",
         {"operator": "Exists"},
@@ -28,13 +28,19 @@ pub(super) fn daemon_set(program: Program, parts: Parts) -> Value {
                 "type": "RollingUpdate",
                 "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
             },
-            "template": template(program, parts, &json!({"tolerations": tolerations})),
+            "template": template(program, parts, digest, &json!({"tolerations": tolerations})),
         },
     })
 }
 
 /// The controller managers, or the schedulers.
-pub(super) fn deployment(program: Program, mut parts: Parts, replicas: u32, nodes: u32) -> Value {
+pub(super) fn deployment(
+    program: Program,
+    mut parts: Parts,
+    digest: &str,
+    replicas: u32,
+    nodes: u32,
+) -> Value {
     let reason = if program == Program::Scheduler {
         "A pod that is deleted goes on for so long, so that it can schedule the one in its place: there may be no other \
          scheduler."
@@ -72,7 +78,7 @@ pub(super) fn deployment(program: Program, mut parts: Parts, replicas: u32, node
                 "type": "RollingUpdate",
                 "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
             },
-            "template": template(program, parts, &more),
+            "template": template(program, parts, digest, &more),
         },
     })
 }
@@ -115,7 +121,7 @@ fn tolerations() -> Value {
     ])
 }
 
-fn template(program: Program, parts: Parts, more: &Value) -> Value {
+fn template(program: Program, parts: Parts, digest: &str, more: &Value) -> Value {
     let Parts {
         container,
         volumes,
@@ -143,5 +149,12 @@ fn template(program: Program, parts: Parts, more: &Value) -> Value {
     if let (Value::Object(spec), Value::Object(more)) = (&mut spec, more) {
         spec.extend(more.clone());
     }
-    json!({"metadata": {"labels": pod_labels}, "spec": spec})
+    json!({
+        "metadata": {
+            "labels": pod_labels,
+            "#annotations": "Of what the program reads once, when it starts: another Secret makes other pods.",
+            "annotations": {"seedpod.dev/secret-digest": digest},
+        },
+        "spec": spec,
+    })
 }

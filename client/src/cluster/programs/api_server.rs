@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Endpoint, Form, Parts, SecretFiles, container, joined, secret, secret_volume, url};
+use super::{
+    Endpoint, Form, Parts, SecretFiles, container, extra_volumes::mount, joined, secret,
+    secret_volume, url,
+};
 use crate::cluster::{Loaded, Pki, flags::Flags, load::Program, pki::Pair};
 
 /// The groups of the two forms, by which a node without IPv6 tells their packets apart. The user has to be the same, or
@@ -49,7 +52,7 @@ pub(in crate::cluster) fn parts(loaded: &Loaded, pki: &Pki, form: Form<'_>) -> P
                    long as there are two. Otherwise the older one may answer.";
         more = joined(more, json!({"env": env(), "#startupProbe": why}));
     }
-    Parts {
+    let parts = Parts {
         container: container(loaded, Program::ApiServer, &flags(loaded, pki, form), more),
         volumes: vec![secret_volume(Program::ApiServer)],
         security: json!({
@@ -59,7 +62,8 @@ pub(in crate::cluster) fn parts(loaded: &Loaded, pki: &Pki, form: Form<'_>) -> P
             "runAsUser": 0,
             "seccompProfile": {"type": "RuntimeDefault"},
         }),
-    }
+    };
+    mount(parts, &loaded.configuration.api_server.extra_volumes)
 }
 
 /// Of the node that a pod of the DaemonSet is on.
@@ -73,6 +77,29 @@ fn env() -> Value {
 
 /// What the API server reads. The self-hosted ones have one Secret, with a serving certificate for each node.
 pub(in crate::cluster) fn files(pki: &Pki, form: Form<'_>) -> SecretFiles {
+    let mut files = common_files(pki);
+    let mut pair = |names: [String; 2], pair: &Pair| {
+        let [certificate, key] = names;
+        files.insert(certificate, pair.certificate.clone().into());
+        files.insert(key, pair.key.clone());
+    };
+    match form {
+        Form::Injected(node) => {
+            if let Some(serving) = pki.api_server.get(&node.name) {
+                pair(serving_files(form), serving);
+            }
+        }
+        Form::SelfHosted => {
+            for (node, serving) in &pki.api_server_self_hosted {
+                pair(serving_files_of(node), serving);
+            }
+        }
+    }
+    files
+}
+
+/// All but the serving certificates, of which an API server sees by itself that they have changed.
+pub(in crate::cluster) fn common_files(pki: &Pki) -> SecretFiles {
     let mut files = SecretFiles::new();
     let mut text = |name: &str, text: &str| {
         files.insert(name.to_owned(), text.to_owned().into());
@@ -87,20 +114,6 @@ pub(in crate::cluster) fn files(pki: &Pki, form: Form<'_>) -> SecretFiles {
     };
     pair(KUBELET_CLIENT, &pki.api_server_kubelet_client);
     pair(FRONT_PROXY_CLIENT, &pki.front_proxy_client);
-    match form {
-        Form::Injected(node) => {
-            if let Some(serving) = pki.api_server.get(&node.name) {
-                let [certificate, key] = serving_files(form);
-                pair([&certificate, &key], serving);
-            }
-        }
-        Form::SelfHosted => {
-            for (node, serving) in &pki.api_server_self_hosted {
-                let [certificate, key] = serving_files_of(node);
-                pair([&certificate, &key], serving);
-            }
-        }
-    }
     if let Some(etcd) = &pki.etcd_client {
         pair(ETCD_CLIENT, &etcd.pair);
         text(ETCD_CA, &etcd.ca);

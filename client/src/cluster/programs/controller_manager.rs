@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{
-    Endpoint, KUBECONFIG, Parts, SecretFiles, container, joined, no_capabilities, secret,
-    secret_volume,
+    Endpoint, KUBECONFIG, Parts, SecretFiles, container, extra_volumes::mount, joined,
+    no_capabilities, secret, secret_volume,
 };
 use crate::cluster::{Kubeconfigs, Loaded, Pki, flags::Flags, load::Program};
 
@@ -26,7 +26,7 @@ pub(in crate::cluster) fn parts(loaded: &Loaded, pki: &Pki) -> Parts {
         }),
         health.probes("/healthz", "/healthz"),
     );
-    Parts {
+    let parts = Parts {
         container: container(
             loaded,
             Program::ControllerManager,
@@ -35,7 +35,11 @@ pub(in crate::cluster) fn parts(loaded: &Loaded, pki: &Pki) -> Parts {
         ),
         volumes: vec![secret_volume(Program::ControllerManager)],
         security: json!({"seccompProfile": {"type": "RuntimeDefault"}}),
-    }
+    };
+    mount(
+        parts,
+        &loaded.configuration.controller_manager.extra_volumes,
+    )
 }
 
 /// What the controller manager reads.

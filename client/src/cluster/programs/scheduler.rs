@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{
-    Endpoint, KUBECONFIG, Parts, SecretFiles, container, joined, no_capabilities, secret,
-    secret_volume,
+    Endpoint, KUBECONFIG, Parts, SecretFiles, container, extra_volumes::mount, joined,
+    no_capabilities, secret, secret_volume,
 };
 use crate::cluster::{Kubeconfigs, Loaded, flags::Flags, load::Program};
 
@@ -22,11 +22,12 @@ pub(in crate::cluster) fn parts(loaded: &Loaded) -> Parts {
         }),
         health.probes("/livez", "/readyz"),
     );
-    Parts {
+    let parts = Parts {
         container: container(loaded, Program::Scheduler, &flags(loaded), more),
         volumes: vec![secret_volume(Program::Scheduler)],
         security: json!({"seccompProfile": {"type": "RuntimeDefault"}}),
-    }
+    };
+    mount(parts, &loaded.configuration.scheduler.extra_volumes)
 }
 
 /// What the scheduler reads.

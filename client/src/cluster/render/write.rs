@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, Write as _},
+    io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
@@ -10,6 +10,7 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{NewFile, RenderError, Written};
+use crate::whole_file::{self, Existing};
 
 /// Locked while somebody renders.
 const LOCK: &str = ".seedpod-lock";
@@ -77,7 +78,9 @@ impl Writer {
         if let Some(folder) = path.parent() {
             make_folder(folder)?;
         }
-        replace(&path, text.as_bytes(), mode(name))
+        // The lock is ours: what is staged there is left from somebody who was killed, and may hold a key.
+        whole_file::remove_leftovers(&path)
+            .and_then(|()| whole_file::write(&path, text.as_bytes(), mode(name), Existing::Replace))
             .map_err(|source| RenderError::Write { path, source })?;
         Ok(match before {
             None => Written::Made,
@@ -138,34 +141,4 @@ fn make_folder(folder: &Path) -> Result<(), RenderError> {
         path: folder.to_owned(),
         source,
     })
-}
-
-/// Staged beside it under a name that the next try uses again, synced, and moved into place.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "not the daemon: the folder is the user's"
-)]
-fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let no_name = || io::Error::from(io::ErrorKind::InvalidInput);
-    let name = path.file_name().ok_or_else(no_name)?;
-    let folder = path.parent().ok_or_else(no_name)?;
-    let mut staged = std::ffi::OsString::from(".seedpod-new-");
-    staged.push(name);
-    let staged = folder.join(staged);
-    // One that was left may have other rights, or be a link.
-    match fs::remove_file(&staged) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&staged)?;
-    file.write_all(bytes)?;
-    // Set again, as the umask may have taken some of it.
-    file.set_permissions(fs::Permissions::from_mode(mode))?;
-    file.sync_all()?;
-    fs::rename(&staged, path)?;
-    File::open(folder)?.sync_all()
 }

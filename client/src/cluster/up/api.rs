@@ -4,7 +4,8 @@ use std::{fmt, time::Duration};
 
 use k8s_openapi::api::{
     coordination::v1::Lease,
-    core::v1::{ConfigMap, Node, Pod, ServiceAccount},
+    core::v1::{ConfigMap, Endpoints, Node, Pod, ServiceAccount},
+    discovery::v1::EndpointSlice,
 };
 use kube::{
     Api, Client, Config, ResourceExt as _,
@@ -161,6 +162,36 @@ impl ApiClient {
     pub(super) async fn config_map(&self, name: &str) -> Result<Option<ConfigMap>, ApiError> {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), "kube-system");
         api.get_opt(name).await.map_err(|error| self.error(&error))
+    }
+
+    /// Whether the Service `default/kubernetes` leads to anybody.
+    pub(super) async fn has_endpoints(&self) -> Result<bool, ApiError> {
+        let api: Api<EndpointSlice> = Api::namespaced(self.client.clone(), "default");
+        let found = api.get_opt("kubernetes").await;
+        found
+            .map(|found| {
+                found
+                    .and_then(|slice| slice.endpoints)
+                    .is_some_and(|endpoints| !endpoints.is_empty())
+            })
+            .map_err(|error| self.error(&error))
+    }
+
+    /// Sets whom the Service `default/kubernetes` leads to.
+    pub(super) async fn set_endpoints(
+        &self,
+        endpoints: &Value,
+        slice: &Value,
+    ) -> Result<(), ApiError> {
+        let parameters = PatchParams::apply(MANAGER).force();
+        let api: Api<Endpoints> = Api::namespaced(self.client.clone(), "default");
+        let patch = Patch::Apply(endpoints);
+        let patched = api.patch("kubernetes", &parameters, &patch).await;
+        patched.map_err(|error| self.error(&error))?;
+        let api: Api<EndpointSlice> = Api::namespaced(self.client.clone(), "default");
+        let patch = Patch::Apply(slice);
+        let patched = api.patch("kubernetes", &parameters, &patch).await;
+        patched.map(drop).map_err(|error| self.error(&error))
     }
 
     /// Sets labels of a node by server-side apply; those that an earlier run set and this one does not are taken away.

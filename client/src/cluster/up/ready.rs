@@ -33,7 +33,8 @@ pub struct ReadyApi {
 
 impl Installer {
     /// Waits until the API answers at its endpoint and, as their Seedpods see it, on each node of the control plane, and
-    /// until there are the default service accounts, which the controller manager makes.
+    /// until there are the default service accounts, which the controller manager makes. The Service `default/kubernetes` has
+    /// the nodes as its endpoints then.
     ///
     /// # Errors
     /// Those of [`UpError`].
@@ -45,6 +46,7 @@ impl Installer {
         let nodes = self.nodes_of_control_plane();
         let asks = nodes.iter().map(|node| self.api_on(node, local));
         wait::all(asks).await?;
+        self.publish(&scope, &api).await?;
         scope.done(&format!("{version} answers at {}", api.endpoint()));
         Ok(ReadyApi {
             endpoint: api.endpoint().to_owned(),

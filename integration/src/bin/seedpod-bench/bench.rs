@@ -12,6 +12,7 @@ use crate::nodes::Nodes;
 #[derive(Debug)]
 pub(crate) struct Bench {
     quick: bool,
+    rounds: Option<usize>,
     pub(crate) program: PathBuf,
     // The nodes are in the folder: they must be gone first, and fields are dropped in order.
     pub(crate) nodes: Nodes,
@@ -19,13 +20,14 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    pub(crate) fn new(parent: &Path, quick: bool) -> Result<Self> {
+    pub(crate) fn new(parent: &Path, quick: bool, rounds: Option<usize>) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("seedpod-bench-")
             .tempdir_in(parent)
             .with_context(|| format!("make a folder in {}", parent.display()))?;
         Ok(Self {
             quick,
+            rounds,
             program: workspace_binary("seedpod-server", "seedpodd")?,
             nodes: Nodes::new(folder.path()),
             folder,
@@ -35,6 +37,11 @@ impl Bench {
     /// The first number, or with `--quick` the second.
     pub(crate) fn repetitions(&self, full: usize, quick: usize) -> usize {
         if self.quick { quick } else { full }
+    }
+
+    /// The same for what takes a minute or more each time, where `--rounds` says how often.
+    pub(crate) fn rounds(&self, full: usize, quick: usize) -> usize {
+        self.rounds.unwrap_or_else(|| self.repetitions(full, quick))
     }
 
     /// A folder of that name; all are on the same file system.

@@ -14,8 +14,8 @@ use crate::unsynced;
 
 /// Measures Seedpod against the ways without it, and prints one Markdown table.
 ///
-/// Needs root for all but `--only durable`, since the other rows run real nodes. A run takes about ten minutes, with
-/// --quick about three. Run it on a machine that does nothing else.
+/// Needs root for all but `--only durable`, since the other rows run real nodes. A run takes about half an hour, with
+/// --quick about a quarter. Run it on a machine that does nothing else.
 ///
 /// Exit status: 0 all rows were measured, whether their goals are met or not; 1 a row could not be measured; 2 wrong
 /// use.
@@ -31,6 +31,9 @@ struct Cli {
     /// Measure less often
     #[arg(long)]
     quick: bool,
+    /// How often to bring a whole cluster up or hand over: a minute or two each time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: Option<u16>,
     /// Measure this row only; may be given several times
     #[arg(long, value_name = "ROW")]
     only: Vec<Measurement>,
@@ -67,6 +70,7 @@ impl Cli {
         let Self {
             command,
             quick,
+            rounds,
             only,
             json,
             dir,
@@ -88,7 +92,7 @@ impl Cli {
             ));
         }
         let load = machine::load();
-        let bench = Bench::new(&dir, quick)?;
+        let bench = Bench::new(&dir, quick, rounds.map(usize::from))?;
         let mut rows: Vec<(Measurement, Row)> = Vec::new();
         let mut failures = Vec::new();
         for measurement in Measurement::ORDER {

@@ -9,15 +9,18 @@
 )]
 
 mod bench;
+mod bootkube;
 mod cli;
 mod daemon;
 mod logs;
 mod machine;
 mod memory;
 mod nodes;
+mod ours;
 mod pods;
 mod report;
 mod rows;
+mod site;
 mod stats;
 mod unsynced;
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::ops::Add;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,27 @@ pub(crate) fn at_rest(pids: &[u32]) -> Result<Resident> {
     now(pids)
 }
 
+/// The processes in a network namespace, given as `/proc/PID/ns/net`.
+pub(crate) fn processes_in(namespace: &Path) -> Result<Vec<u32>> {
+    let what = || format!("read {}", namespace.display());
+    let wanted = fs::read_link(namespace).with_context(what)?;
+    let mut pids = Vec::new();
+    for process in fs::read_dir("/proc").context("read /proc")?.flatten() {
+        let Some(pid) = process
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        // One that has ended meanwhile is in none.
+        if fs::read_link(process.path().join("ns/net")).is_ok_and(|it| it == wanted) {
+            pids.push(pid);
+        }
+    }
+    Ok(pids)
+}
+
 fn now(pids: &[u32]) -> Result<Resident> {
     let mut sum = Resident::default();
     for pid in pids {
@@ -84,6 +106,13 @@ mod tests {
         let resident = parse(status).unwrap();
         assert_eq!(resident.total, 12_288_000.0);
         assert_eq!(resident.anonymous, 4_096_000.0);
+    }
+
+    #[test]
+    fn this_process_is_in_its_own_network() {
+        let namespace = Path::new("/proc/self/ns/net");
+        let processes = processes_in(namespace).unwrap();
+        assert!(processes.contains(&std::process::id()));
     }
 
     #[test]

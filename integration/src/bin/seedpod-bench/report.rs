@@ -17,6 +17,7 @@ const ENOUGH_FOR_P99: usize = 50;
 pub(crate) enum Unit {
     Milliseconds,
     Megabytes,
+    Requests,
 }
 
 impl Unit {
@@ -24,6 +25,7 @@ impl Unit {
         match self {
             Self::Milliseconds => "ms",
             Self::Megabytes => "MB",
+            Self::Requests => "requests",
         }
     }
 }

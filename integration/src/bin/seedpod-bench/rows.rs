@@ -5,11 +5,15 @@ mod cold;
 mod control_plane;
 mod durable;
 mod first_line;
+mod handoff;
+mod lost;
 mod memory;
+mod reboot;
 mod replace;
 mod secrets;
 mod start;
 mod status;
+mod up;
 mod warm;
 
 use anyhow::Result;
@@ -41,11 +45,19 @@ pub(crate) enum Measurement {
     Status,
     /// A control plane in waves, against the same one all at once: until /readyz, and until both leases are held
     ControlPlane,
+    /// From a bare machine to a control plane that runs in its own cluster, against bootkube's way by hand
+    Up,
+    /// Handing over, and the machine's memory before and after, against bootkube's way by hand
+    Handoff,
+    /// Requests lost while handing over, against API servers that fight for the port
+    Lost,
+    /// From power on until the API answers, against the API server's own start
+    Reboot,
 }
 
 impl Measurement {
     /// The order in which they are taken: those first that a running API server or many pods would disturb.
-    pub(crate) const ORDER: [Self; 10] = [
+    pub(crate) const ORDER: [Self; 14] = [
         Self::Durable,
         Self::Secrets,
         Self::FirstLine,
@@ -56,6 +68,10 @@ impl Measurement {
         Self::Warm,
         Self::Memory,
         Self::ControlPlane,
+        Self::Up,
+        Self::Handoff,
+        Self::Lost,
+        Self::Reboot,
     ];
 
     pub(crate) fn take(self, bench: &Bench) -> Result<Vec<Row>> {
@@ -70,6 +86,10 @@ impl Measurement {
             Self::Secrets => return secrets::measure(bench),
             Self::Replace => return replace::measure(bench),
             Self::ControlPlane => return control_plane::measure(bench),
+            Self::Up => return up::measure(bench),
+            Self::Handoff => return handoff::measure(bench),
+            Self::Lost => lost::measure(bench),
+            Self::Reboot => reboot::measure(bench),
         };
         row.map(|row| vec![row])
     }

@@ -96,10 +96,16 @@ impl<R: Runtime> Around<R> {
         }
     }
 
+    /// Of an injected pod that comes back, not those of the one that stops still: it serves for a moment longer.
     async fn processes(&self, who: &Who) -> Result<BTreeSet<u32>, Trouble> {
         let runtime = self.runtime()?;
         let mut processes = BTreeSet::new();
-        for sandbox in self.sandboxes(who).await? {
+        let mut sandboxes = self.sandboxes(who).await?;
+        if let Who::Injected(pod) = who {
+            let bundle = &self.record.spec.bundle;
+            sandboxes.retain(|sandbox| self.handle.is_current(sandbox, bundle, pod));
+        }
+        for sandbox in sandboxes {
             let found = runtime.processes_of(&sandbox.kubelet_uid).await;
             processes.extend(found.map_err(|error| chain(&error))?);
         }

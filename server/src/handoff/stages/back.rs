@@ -20,6 +20,9 @@ const GLANCE: Duration = Duration::from_secs(2);
 /// How long all connections go to the self-hosted API server while the injected one stops. It takes 5 to 6 s for that.
 const MEANWHILE: Duration = Duration::from_secs(10);
 
+/// How long the injected API server may be no newcomer and not serve.
+const STUCK: Duration = Duration::from_secs(20);
+
 /// How long the other injected pods are waited for before the self-hosted ones go.
 const OTHERS: Duration = Duration::from_secs(60);
 
@@ -29,11 +32,17 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(1
 impl<W: World> Work<'_, W> {
     pub(super) async fn revert(&mut self) -> Verdict {
         let injected = self.injected();
+        let begun = Instant::now();
         // Nobody is sent to an injected API server that may be about to close its port.
         while let Err(trouble) = self.world.serves(&injected).await {
             let message = format!("waiting for the injected API server to serve again: {trouble}");
             self.live.waits(Reason::ApiServerNotServing, message);
-            self.lead_meanwhile().await;
+            // When the self-hosted one starts anew before the injected one is ready, that can't reach itself any more, and
+            // would never be. In this order: one that only stops is no more by then.
+            let lead = &self.memory.lead;
+            if begun.elapsed() < STUCK || lead.let_start(self.world, &injected).await != Ok(true) {
+                self.lead_meanwhile().await;
+            }
             sleep(LOOK).await;
         }
         let begun = Instant::now();

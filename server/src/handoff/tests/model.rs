@@ -391,7 +391,7 @@ impl Model {
         if !self.group.is_empty() {
             if self.daemon_runs {
                 // The keeper.
-                if self.phase == Some(Phase::Younger) {
+                if self.phase.is_some() {
                     self.phase = Some(Phase::Split);
                 }
                 if self.phase != Some(Phase::Split) && self.steering == SteeringUsed::ByLoopback {
@@ -409,13 +409,17 @@ impl Model {
     /// Where clients go. `None`: nobody listens.
     fn target(&self) -> Option<Side> {
         match self.phase {
-            Some(Phase::Younger) => self.group.last().copied(),
+            Some(Phase::Younger | Phase::Swapped) => self.group.last().copied(),
             _ => self.group.first().copied(),
         }
     }
 
+    /// Where the newcomer's route leads.
     fn newcomer(&self) -> Option<Side> {
-        self.group.last().copied()
+        match self.phase {
+            Some(Phase::Swapped) => self.group.first().copied(),
+            _ => self.group.last().copied(),
+        }
     }
 
     fn reaches_itself(&self, side: Side) -> bool {
@@ -578,6 +582,15 @@ impl Model {
         let ready = matches!(server.life, Life::Serving(since)
             if since.elapsed() > Duration::from_secs(1));
         there.then_some((ready, server.restarts, self.deleted || leaves))
+    }
+
+    /// The injected API server was starting when the self-hosted one came back.
+    pub(super) fn injected_is_stuck(&mut self) {
+        let mut live = |side, life| self.servers.get_mut(&side).expect("there").life = life;
+        live(Side::Injected, Life::Listening(None));
+        live(Side::Hosted, Life::Serving(Instant::now()));
+        self.group = vec![Side::Injected, Side::Hosted];
+        self.phase = Some(Phase::Split);
     }
 
     pub(super) fn delete_hosted(&mut self) {

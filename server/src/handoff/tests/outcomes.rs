@@ -182,6 +182,19 @@ async fn an_abort_in_each_stage_brings_all_back_without_a_loss() {
     }
 }
 
+/// It was starting when the self-hosted one came back as the younger one, to which its own connections go then.
+#[tokio::test(start_paused = true)]
+async fn on_the_way_back_an_injected_api_server_that_does_not_reach_itself_is_let_start() {
+    let play = Play::begun(Nature::Good).await;
+    play.until_stage(Stage::WaitingForReady).await;
+    play.node.model().injected_is_stuck();
+    play.abort();
+    let begun = tokio::time::Instant::now();
+    assert_eq!(play.until_over().await.stage, Stage::Reverted);
+    assert!(begun.elapsed() < Duration::from_secs(120));
+    assert_eq!(play.node.model().listeners(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_daemon_killed_in_each_stage_goes_on_without_a_loss() {
     for stage in UNDER_WAY {

@@ -201,12 +201,23 @@ async fn a_pod_that_comes_back_while_it_stops_is_replaced() {
     assert_eq!(h.uid_in_file("apiserver"), Some(second.clone()));
     assert_ne!(second, first);
     reaches(&h, "apiserver", PodState::Replacing).await;
+    // Whether what runs is the one that came back, a handoff has to know.
+    let is_current = || {
+        let (handle, pod) = (h.handle(), key("apiserver"));
+        let bundle = BUNDLE.parse().expect("a valid name");
+        let running = h.runtime().0.lock().expect("not poisoned");
+        let mut running = running.iter().filter(|it| it.name.starts_with("apiserver"));
+        let sandbox = running.next().expect("it runs");
+        handle.is_current(sandbox, &bundle, &pod)
+    };
+    assert!(!is_current());
     until("it is nudged", || {
         fs::read_to_string(h.file("apiserver")).is_ok_and(|text| text.contains("seedpod.dev/nudge"))
     })
     .await;
     h.run_what_is_there();
     reaches(&h, "apiserver", PodState::Ready).await;
+    assert!(is_current());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,10 @@
 //! another uid wait for that one's end, which never comes. So there a pod is stopped over CRI; and its replacement
 //! either gets a new uid and a restarted kubelet, or keeps the uid.
 //!
+//! What uid it has, the file tells after a restart of the daemon, or else the newest sandbox. Where it has read a file
+//! that was deleted since, and has made no sandbox yet, only the kubelet knows: the pod then gets a uid that such a
+//! kubelet does not go over to before it is synced or restarted, and the problem KUBELET_UNSYNCED tells so.
+//!
 //! Of a kubelet without the Pods API it is not known whether it is unsynced. Removals and new uids are then left to it
 //! for as long as they may take; what still runs after that, an unsynced one has.
 
@@ -333,6 +337,17 @@ impl Board {
             self.kubelet.is_unknown(),
         );
         for entry in self.entries.values_mut() {
+            let is_lost = unsynced && !self.kubelet.can_restart && entry.worker.is_none();
+            if let Some(lost) = entry
+                .target()
+                .filter(|_| is_lost && entry.written.is_none())
+            {
+                // Its file is gone, which an unsynced kubelet does not mind: it goes on with what it has had. Where it
+                // can be restarted, another uid is found out to be in vain in time.
+                let newest = sandboxes_of(sandboxes, &lost.key, &self.node);
+                let newest = newest.max_by_key(|sandbox| sandbox.created_at);
+                entry.worker = newest.map(|newest| newest.kubelet_uid.clone());
+            }
             let Some(demand) = &entry.demand else {
                 continue;
             };

@@ -265,6 +265,28 @@ fn on_an_unsynced_kubelet_a_replaced_pod_keeps_its_uid() {
 }
 
 #[test]
+fn a_pod_whose_file_is_gone_when_the_daemon_starts_again_keeps_the_uid_that_the_kubelet_has() {
+    let mut tried = 0;
+    // Before, while and after the old content is stopped.
+    for ms in (0..4000).step_by(100) {
+        let mut world = world(Sync::Unsynced);
+        world.demand(&[pod("a", 0).port(8000)]);
+        world.run_for(Duration::from_millis(1));
+        world.demand(&[pod("a", 0).content(2).port(8001)]);
+        world.run_for(Duration::from_millis(ms));
+        world.delete("a");
+        if world.only_the_kubelet_knows_a_uid() {
+            continue;
+        }
+        tried += 1;
+        world.restart_daemon();
+        world.run_all();
+        world.assert_as_demanded();
+    }
+    assert!(tried > 20, "{tried}");
+}
+
+#[test]
 fn where_the_kubelet_can_be_restarted_it_is_once_for_all_that_is_replaced() {
     let mut world = World::new(Sync::Unsynced, true);
     world.demand(&[pod("a", 0), pod("b", 0)]);

@@ -336,6 +336,15 @@ impl World {
         }
     }
 
+    /// Whether the kubelet has taken up a pod of which there is neither a file nor a sandbox.
+    pub(super) fn only_the_kubelet_knows_a_uid(&self) -> bool {
+        let unknown = |(file, worker): (&String, &Worker)| {
+            let mut sandboxes = self.sandboxes.iter();
+            !self.files.contains_key(file) && !sandboxes.any(|it| it.read.kubelet_uid == worker.uid)
+        };
+        self.sync != Sync::Synced && self.workers.iter().any(unknown)
+    }
+
     pub(super) fn kill_kubelet(&mut self) {
         self.sync = Sync::Down;
         self.workers.clear();
