@@ -150,7 +150,7 @@ impl Totals {
     }
 }
 
-/// A handoff is handed back only for an abort, or when the daemon has died too often.
+/// A handoff is handed back only for an abort, when the daemon has died too often, or when the machine has no time for it.
 fn has_a_reason(ended: &Ended) {
     let reason = ended.record.failure.as_ref();
     let reason = reason.and_then(|failure| failure["reason"].as_str());
@@ -162,6 +162,8 @@ fn has_a_reason(ended: &Ended) {
         None => assert!(ended.is_committed(), "{ended:#?}"),
         Some("ABORTED") => assert!(ended.count(What::Abort) > 0, "{ended:#?}"),
         Some("DAEMON_RESTARTED") => assert!(deaths > RESUMPTIONS, "{ended:#?}"),
+        // Two answers after more than 2 s.
+        Some("API_SERVER_NOT_SERVING" | "VERIFICATION_FAILED") => assert!(is_busy(), "{ended:#?}"),
         Some(_) => panic!("{ended:#?}"),
     }
     assert_eq!(reason.is_none(), ended.is_committed(), "{ended:#?}");
