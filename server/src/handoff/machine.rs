@@ -82,7 +82,9 @@ impl<'a, L: Ledger> Machine<'a, L> {
             self.memory.begin(&record);
             if starting {
                 // Whatever program a daemon before this one has left there.
-                self.split(&world, &record);
+                if !self.leads_on(&world, &record).await {
+                    self.split(&world, &record);
+                }
                 if let Some(next) = record.found_at_start(&self.ledger.now()) {
                     info!(
                         stage = record.stage.as_str(),
@@ -161,6 +163,23 @@ impl<'a, L: Ledger> Machine<'a, L> {
             }
         }
         false
+    }
+
+    /// Whether new connections still go to the self-hosted API server, because the injected one is about to close its
+    /// port: whoever was sent there now would get no answer.
+    async fn leads_on(&mut self, world: &L::World, record: &Arc<Record>) -> bool {
+        if !record.api_server_is_withheld() {
+            return false;
+        }
+        let live = Live::new(self.ledger);
+        let mut work = Work {
+            record,
+            world,
+            settings: self.settings,
+            memory: &mut self.memory,
+            live: &live,
+        };
+        work.leads_to_hosted().await
     }
 
     fn split(&mut self, world: &L::World, record: &Record) {

@@ -1,5 +1,6 @@
 //! Played handoffs: a node and a cluster that go by tokio's clock (`model`), the machine's traits over them (`played`).
 
+mod closing;
 mod model;
 mod outcomes;
 mod played;

@@ -91,6 +91,13 @@ impl Record {
         }
     }
 
+    /// Whether the injected API server is about to stop, or has stopped just now.
+    pub(super) fn api_server_is_withheld(&self) -> bool {
+        let api_server = self.spec.api_server();
+        let withheld = api_server.is_some_and(|(it, _)| self.withheld.contains(&it.injected));
+        withheld && matches!(self.stage, Stage::HandingOver | Stage::StandingDown)
+    }
+
     /// The same, one generation later.
     pub(super) fn successor(&self) -> Self {
         Self {

@@ -1,7 +1,7 @@
 //! The daemon is killed in the middle of handoffs, which end all the same, and no request is lost.
 //!
-//! `SEEDPOD_TORTURE_HANDOFF_KILLS` says at how many random instants (2), `SEEDPOD_TORTURE_KILL_SEED` from which seed, which
-//! is printed. Before them it is killed around writes of the record: around all of them in the long form.
+//! `SEEDPOD_TORTURE_KILL_SEED` says from which seed, which is printed; `SEEDPOD_TORTURE_HANDOFF_KILLS` has it killed around
+//! all writes of the record, and then at so many random instants. Without that there is one handoff, with some of both.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -25,29 +25,28 @@ const KILLS_PER_PASS: u64 = 40;
 #[test]
 fn a_daemon_killed_in_the_middle_of_handoffs_ends_them_and_loses_no_request() {
     let long = number("SEEDPOD_TORTURE_HANDOFF_KILLS");
-    let kills = long.unwrap_or(2);
+    let kills = long.unwrap_or_default();
     let seed = number("SEEDPOD_TORTURE_KILL_SEED").unwrap_or_else(fresh_seed);
-    println!("{kills} kills, SEEDPOD_TORTURE_KILL_SEED={seed}");
+    println!("{kills} kills at random, SEEDPOD_TORTURE_KILL_SEED={seed}");
     let mut random = Random::new(seed);
     let node = machine();
     let arena = Arena::new(&node, "kills");
     let mut totals = Totals::default();
-    if long.is_some() {
-        for _ in 0..kills.div_ceil(KILLS_PER_PASS) {
-            for strikes in boundaries() {
-                totals.round(&arena, &strikes, &mut random);
-                arena.take_back();
-            }
-            for strikes in boundaries_of_the_way_back(&mut random) {
-                totals.round(&arena, &strikes, &mut random);
-            }
-        }
-        println!("at the boundaries: {totals:?}");
-    } else {
-        let mut some = boundaries();
-        let index = usize::try_from(random.below(some.len() as u64)).unwrap();
-        totals.round(&arena, &some.swap_remove(index), &mut random);
+    if long.is_none() {
+        totals.round(&arena, &short(arena.length(), &mut random), &mut random);
+        println!("{totals:?}");
+        return;
     }
+    for _ in 0..kills.div_ceil(KILLS_PER_PASS) {
+        for strikes in boundaries() {
+            totals.round(&arena, &strikes, &mut random);
+            arena.take_back();
+        }
+        for strikes in boundaries_of_the_way_back(&mut random) {
+            totals.round(&arena, &strikes, &mut random);
+        }
+    }
+    println!("at the boundaries: {totals:?}");
     let before = totals.kills;
     while totals.kills < before + kills {
         if totals.is_committed {
@@ -58,6 +57,19 @@ fn a_daemon_killed_in_the_middle_of_handoffs_ends_them_and_loses_no_request() {
         totals.round(&arena, &strikes, &mut random);
     }
     println!("{totals:?}");
+}
+
+/// One handoff, with kills around two writes of the record and at two instants. Does the last one come before the commit,
+/// it is one too many.
+fn short(length: Duration, random: &mut Random) -> Vec<Strike> {
+    let mut some = boundaries();
+    let index = usize::try_from(random.below(some.len() as u64)).unwrap();
+    let mut strikes = some.swap_remove(index);
+    strikes.truncate(2);
+    let mut instants = [random.up_to(length), random.up_to(length)];
+    instants.sort();
+    strikes.extend(instants.map(|instant| (When::After(instant), What::Kill)));
+    strikes
 }
 
 /// Kills around all writes of the record on the way to the commit: as many in one handoff as a daemon goes on after.
@@ -138,7 +150,7 @@ impl Totals {
     }
 }
 
-/// A handoff is handed back only for an abort, or when the daemon has died too often.
+/// A handoff is handed back only for an abort, when the daemon has died too often, or when the machine has no time for it.
 fn has_a_reason(ended: &Ended) {
     let reason = ended.record.failure.as_ref();
     let reason = reason.and_then(|failure| failure["reason"].as_str());
@@ -150,6 +162,8 @@ fn has_a_reason(ended: &Ended) {
         None => assert!(ended.is_committed(), "{ended:#?}"),
         Some("ABORTED") => assert!(ended.count(What::Abort) > 0, "{ended:#?}"),
         Some("DAEMON_RESTARTED") => assert!(deaths > RESUMPTIONS, "{ended:#?}"),
+        // Two answers after more than 2 s.
+        Some("API_SERVER_NOT_SERVING" | "VERIFICATION_FAILED") => assert!(is_busy(), "{ended:#?}"),
         Some(_) => panic!("{ended:#?}"),
     }
     assert_eq!(reason.is_none(), ended.is_committed(), "{ended:#?}");

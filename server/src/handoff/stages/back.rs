@@ -32,9 +32,8 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(1
 impl<W: World> Work<'_, W> {
     pub(super) async fn revert(&mut self) -> Verdict {
         let injected = self.injected();
-        // What fails here is tried again below.
-        let _ = self.memory.lead.split(self.world, &self.newcomer());
         let begun = Instant::now();
+        // Nobody is sent to an injected API server that may be about to close its port.
         while let Err(trouble) = self.world.serves(&injected).await {
             let message = format!("waiting for the injected API server to serve again: {trouble}");
             self.live.waits(Reason::ApiServerNotServing, message);
@@ -78,20 +77,28 @@ impl<W: World> Work<'_, W> {
     /// While the injected API server stops before it starts again, clients are better off with a self-hosted one that
     /// serves.
     async fn lead_meanwhile(&mut self) {
-        let looked = timeout(GLANCE, async {
-            let hosted = self.hosted().await.ok()?;
-            self.world.serves(&hosted).await.ok()?;
-            Some(hosted)
-        });
-        let Ok(Some(hosted)) = looked.await else {
-            return;
-        };
         let until = Instant::now() + MEANWHILE;
-        while Instant::now() < until && self.memory.lead.to(self.world, &hosted).await == Ok(true) {
-            sleep(LOOK).await;
+        if self.leads_to_hosted().await
+            && let Some(hosted) = self.memory.hosted.clone().map(Who::Hosted)
+        {
+            while Instant::now() < until
+                && self.memory.lead.to(self.world, &hosted).await == Ok(true)
+            {
+                sleep(LOOK).await;
+            }
         }
         // Also under an error: nobody may be given what he cannot serve.
         let _ = self.memory.lead.keep_split(self.world, &self.newcomer());
+    }
+
+    /// Has new connections go to the self-hosted API server, if that serves. Tells whether they do.
+    pub(in crate::handoff) async fn leads_to_hosted(&mut self) -> bool {
+        let looked = timeout(GLANCE, async {
+            let hosted = self.hosted().await.ok()?;
+            self.world.serves(&hosted).await.ok()?;
+            self.memory.lead.to(self.world, &hosted).await.ok()
+        });
+        matches!(looked.await, Ok(Some(true)))
     }
 
     /// Removes the self-hosted pods of this node. Ok: nothing of them is left.
