@@ -8,6 +8,7 @@
 //! A user has a few requests under way at one address and no more; those that are left out for that are counted.
 //! How late a request began is noted apart from how long it took: a machine that had no time is no loss of the server's.
 
+mod plan;
 mod report;
 mod request;
 #[cfg(test)]

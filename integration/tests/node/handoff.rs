@@ -11,13 +11,12 @@ mod reboot;
 mod state;
 
 use std::fs;
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use seedpod_client::cluster::HandoffKind;
 use seedpod_client::{Handoff, HandoffComponent, HandoffDeadlines, HandoffState, StartHandoff};
-use seedpod_integration::prober::{Plan, Prober, User};
+use seedpod_integration::prober::{Plan, Prober};
 
 use crate::rendered::Cluster;
 use crate::scene::run;
@@ -94,27 +93,6 @@ fn until(cluster: &Cluster<'_>, what: &str, mut holds: impl FnMut(&Handoff) -> b
 /// Probes as an administrator, as somebody who may only what RBAC says, and as a writer, at both addresses of the node.
 /// Each reader and the writer do so once in this time.
 fn probe_each(cluster: &Cluster<'_>, read: Duration, write: Duration) -> Prober {
-    let admin = cluster.identity("admin");
-    let mut users = vec![
-        User::reader("admin", &admin, "/api/v1/namespaces/default"),
-        User::reader(
-            "by-rbac",
-            &cluster.identity("scheduler"),
-            "/api/v1/nodes?limit=1",
-        ),
-        User::writer("writer", &admin),
-    ];
-    for (user, every) in users.iter_mut().zip([read, read, write]) {
-        user.every = every;
-    }
-    Prober::start(Plan {
-        network: cluster.node.network_namespace(),
-        addresses: vec![Ipv4Addr::LOCALHOST.into(), cluster.node.address().into()],
-        port: 6443,
-        ca: cluster.folder.join("ca.crt"),
-        server_name: "127.0.0.1".to_owned(),
-        users,
-        watcher: Some(admin),
-    })
-    .unwrap()
+    let plan = Plan::of_node(cluster.node, &cluster.folder, 6443, read, write);
+    Prober::start(plan).unwrap()
 }

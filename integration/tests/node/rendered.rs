@@ -8,7 +8,6 @@ use std::time::Duration;
 use seedpod_client::cluster::{ClusterConfiguration, Rendered, render};
 use seedpod_client::{Folder, RemoveBundle, Wait};
 use seedpod_integration::binaries::{self, Tool};
-use seedpod_integration::pki::Identity;
 use seedpod_integration::{HttpClient, Node, wait_for, wait_until};
 use serde_json::{Value, json};
 
@@ -72,14 +71,6 @@ impl<'node> Cluster<'node> {
             client: HttpClient::mutual_tls(6443, &ca, &certificate, &key)
                 .unwrap()
                 .at(node.address()),
-        }
-    }
-
-    /// The certificate of `admin`, or of `scheduler`, who may only what RBAC says.
-    pub(crate) fn identity(&self, name: &str) -> Identity {
-        Identity {
-            certificate: self.folder.join(format!("{name}.crt")),
-            key: self.folder.join(format!("{name}.key")),
         }
     }
 

@@ -8,8 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use seedpod_integration::binaries::{self, Tool};
 use seedpod_integration::cluster::configuration;
-use seedpod_integration::pki::Identity;
-use seedpod_integration::prober::{Plan, Prober, User};
+use seedpod_integration::prober::{Plan, Prober};
 use seedpod_integration::{
     HttpClient, KubeletAccess, Node, NodeOptions, Seedpodd, SeedpoddOptions, workspace_binary,
 };
@@ -140,28 +139,7 @@ impl<'node> Site<'node> {
     /// An administrator, somebody who may only what RBAC says, and a writer, at both addresses.
     pub(crate) fn probe(&self, every: Duration) -> Result<Prober> {
         let pki = self.rendered().join("pki");
-        let identity = |name: &str| Identity {
-            certificate: pki.join(format!("{name}.crt")),
-            key: pki.join(format!("{name}.key")),
-        };
-        let admin = identity("admin");
-        let mut users = vec![
-            User::reader("admin", &admin, "/api/v1/namespaces/default"),
-            User::reader("by-rbac", &identity("scheduler"), "/api/v1/nodes?limit=1"),
-            User::writer("writer", &admin),
-        ];
-        for user in &mut users {
-            user.every = every;
-        }
-        Prober::start(Plan {
-            network: self.node.network_namespace(),
-            addresses: vec![[127, 0, 0, 1].into(), self.node.address().into()],
-            port: PORT,
-            ca: pki.join("ca.crt"),
-            server_name: "127.0.0.1".to_owned(),
-            users,
-            watcher: Some(admin),
-        })
+        Prober::start(Plan::of_node(self.node, &pki, PORT, every, every))
     }
 }
 

@@ -4,17 +4,15 @@
 //! all writes of the record, and then at so many random instants. Without that there is one handoff, with some of both.
 
 use std::fs;
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use seedpod_integration::pki::Identity;
-use seedpod_integration::prober::{LIMIT, Plan, Prober, Record, Report, User};
+use seedpod_integration::prober::{LIMIT, Record, Report};
 
 use super::arena::{Arena, Ended, Strike, What, When};
 use super::history::{BACK, FORWARD};
+use super::probe_each;
 use crate::kills::{Random, fresh_seed, number};
 use crate::render_up::machine;
-use crate::rendered::Cluster;
 
 /// How often a daemon goes on with a handoff.
 const RESUMPTIONS: usize = 3;
@@ -130,7 +128,9 @@ struct Totals {
 impl Totals {
     fn round(&mut self, arena: &Arena<'_>, strikes: &[Strike], random: &mut Random) {
         println!("handoff {}: {strikes:?}", self.handoffs + 1);
-        let prober = probe(&arena.cluster);
+        // Less often than elsewhere: it goes on for long.
+        let every = Duration::from_millis(100);
+        let prober = probe_each(&arena.cluster, every, 2 * every);
         let ended = arena.round(strikes, random);
         let report = prober.finish().unwrap();
         self.slow += lost_nothing(&report);
@@ -167,33 +167,6 @@ fn has_a_reason(ended: &Ended) {
         Some(_) => panic!("{ended:#?}"),
     }
     assert_eq!(reason.is_none(), ended.is_committed(), "{ended:#?}");
-}
-
-/// As an administrator, as one who may what RBAC says, and as a writer. Less often than elsewhere: it goes on for long.
-fn probe(cluster: &Cluster<'_>) -> Prober {
-    let identity = |name: &str| Identity {
-        certificate: cluster.folder.join(format!("{name}.crt")),
-        key: cluster.folder.join(format!("{name}.key")),
-    };
-    let admin = identity("admin");
-    let mut users = vec![
-        User::reader("admin", &admin, "/api/v1/namespaces/default"),
-        User::reader("by-rbac", &identity("scheduler"), "/api/v1/nodes?limit=1"),
-        User::writer("writer", &admin),
-    ];
-    for user in &mut users {
-        user.every = Duration::from_millis(if user.name == "writer" { 200 } else { 100 });
-    }
-    Prober::start(Plan {
-        network: cluster.node.network_namespace(),
-        addresses: vec![Ipv4Addr::LOCALHOST.into(), cluster.node.address().into()],
-        port: 6443,
-        ca: cluster.folder.join("ca.crt"),
-        server_name: "127.0.0.1".to_owned(),
-        users,
-        watcher: Some(admin),
-    })
-    .unwrap()
 }
 
 /// Tells how many were late because the machine had too much to do.
