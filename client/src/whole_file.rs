@@ -73,6 +73,10 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "tests write their own scratch files"
+)]
 mod tests {
     use super::*;
 

@@ -79,6 +79,10 @@ fn objects(loaded: &Loaded) -> Option<[Value; 2]> {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "tests write their own scratch files"
+)]
 mod tests {
     use super::*;
     use crate::cluster::ClusterConfiguration;
