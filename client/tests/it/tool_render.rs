@@ -122,10 +122,10 @@ fn faults_of_the_configuration_are_told_at_once_and_nothing_is_written() {
         .replace("address: 192.0.2.11", "address: 10.96.0.11");
     fs::write(&file, wrong).expect("written");
     render(folder.path(), &[]).code(2).stdout("").stderr(
-        contains("cluster.yaml: 2 faults:\n  level: 0-4, ")
+        contains("cluster.yaml: 2 faults:\n  cluster.yaml:11:8: level: 0-4, ")
             .and(contains("comes later"))
             .and(contains(
-                "\n  nodes[0].address: 10.96.0.11 is within networking.serviceSubnet",
+                "\n  cluster.yaml:22:12: nodes[0].address: 10.96.0.11 is within networking.serviceSubnet",
             )),
     );
     fs::write(&file, text.replace("nodes:", "node:")).expect("written");

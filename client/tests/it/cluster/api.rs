@@ -177,6 +177,35 @@ fn handle(state: &mut State, method: &str, path: &str, query: &str, body: &[u8])
             lease["spec"] = json!({ "holderIdentity": "node-1_x", "renewTime": time });
             (200, lease)
         }
+        (
+            "PATCH",
+            [
+                "api",
+                "v1",
+                "namespaces",
+                "default",
+                "endpoints",
+                "kubernetes",
+            ],
+        ) => (200, serde_json::from_slice(body).unwrap_or_default()),
+        (
+            _,
+            [
+                "apis",
+                "discovery.k8s.io",
+                "v1",
+                "namespaces",
+                "default",
+                "endpointslices",
+                "kubernetes",
+            ],
+        ) => {
+            if method == "PATCH" {
+                state.slice = serde_json::from_slice(body).ok();
+            }
+            let slice = state.slice.clone();
+            slice.map_or_else(|| not_found("kubernetes"), |slice| (200, slice))
+        }
         _ => not_found(path),
     }
 }

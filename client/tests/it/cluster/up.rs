@@ -30,12 +30,17 @@ async fn a_cluster_comes_up_and_a_second_run_changes_nothing() {
         assert_eq!(labels("a")[role], "");
         assert_eq!(labels("a")["zone"], "a");
         assert!(labels("w").get(role).is_none());
+        let slice = state.slice.as_ref().expect("the Service leads somewhere");
+        assert_eq!(slice["endpoints"].as_array().map(Vec::len), Some(3));
     }
 
     scene.world.state().calls.clear();
     let again = scene.up().await.expect("up again");
     assert!(scene.calls("StartHandoff").is_empty());
     let state = scene.world.state();
+    let mut calls = state.calls.iter();
+    let writes = |call: &&String| call.starts_with("api PATCH") && call.contains("endpoint");
+    assert_eq!(calls.find(writes), None);
     for node in state.nodes.values() {
         assert!(node.bundles.values().all(|bundle| bundle.revision == 1));
         assert_eq!(node.kubelet_restarts, 1);

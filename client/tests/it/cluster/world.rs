@@ -26,6 +26,8 @@ pub(super) struct State {
     pub(super) verified: Option<String>,
     /// How often leases were looked at: each look finds them renewed.
     pub(super) renewals: u32,
+    /// Whom the Service `default/kubernetes` leads to: its EndpointSlice.
+    pub(super) slice: Option<Value>,
     /// Each call as `NODE METHOD`, and each request to the API as `api METHOD PATH`.
     pub(super) calls: Vec<String>,
     /// The call at which the run is killed, counted from 1.
