@@ -90,7 +90,9 @@ impl<'node> Site<'node> {
     }
 
     fn client(&self, index: usize) -> Client {
-        connect_lazy(tls_options(&self.daemons[index], &self.admin))
+        // The first one's authority is all daemons'.
+        let options = tls_options(&self.daemons[index], &self.admin);
+        connect_lazy(options.ca_file(self.daemons[0].ca_file()))
     }
 
     /// A verb of the tool for programs.
