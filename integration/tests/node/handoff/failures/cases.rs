@@ -159,7 +159,7 @@ pub(super) const CASES: &[Case] = &[
         },
         state: HandoffState::Verifying,
         reasons: &["VERIFICATION_FAILED"],
-        says: "kube-apiserver",
+        says: "the self-hosted API server does not serve",
         loses: true,
         ..NONE
     },
