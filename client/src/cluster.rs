@@ -9,6 +9,7 @@
 
 mod bundles;
 mod configuration;
+mod digest;
 mod flags;
 mod kubeconfig;
 mod load;

@@ -15,12 +15,7 @@ use crate::process::output;
 /// # Errors
 /// Fails when a program can't be built or an image not be imported.
 pub fn configuration(node: &Node) -> Result<Value> {
-    for image in [
-        images::ETCD,
-        images::KUBE_APISERVER,
-        images::KUBE_CONTROLLER_MANAGER,
-        images::KUBE_SCHEDULER,
-    ] {
+    for image in images::CONTROL_PLANE {
         node.ensure_image(image)?;
     }
     Ok(json!({

@@ -29,6 +29,14 @@ pub const KUBE_CONTROLLER_MANAGER: &str = "rig.local/kube-controller-manager:1";
 /// See [`ETCD`].
 pub const KUBE_SCHEDULER: &str = "rig.local/kube-scheduler:1";
 
+/// All that a control plane consists of.
+pub const CONTROL_PLANE: [&str; 4] = [
+    ETCD,
+    KUBE_APISERVER,
+    KUBE_CONTROLLER_MANAGER,
+    KUBE_SCHEDULER,
+];
+
 /// Longer than any rig lives: busybox has no `sleep infinity`.
 const FOREVER: &str = "2147483647";
 

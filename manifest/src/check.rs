@@ -21,7 +21,10 @@ mod set;
 mod spec;
 mod volumes;
 
-pub use self::names::{is_label_value, is_qualified_name};
+pub use self::{
+    names::{is_label_value, is_qualified_name},
+    volumes::HOST_PATH_TYPES,
+};
 use std::{cell::Cell, collections::BTreeSet};
 
 use serde_json::{Value, map::Entry};

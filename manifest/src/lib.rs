@@ -22,7 +22,7 @@ mod render;
 mod stamp;
 mod violation;
 
-pub use check::{is_label_value, is_qualified_name as is_label_key};
+pub use check::{HOST_PATH_TYPES, is_label_value, is_qualified_name as is_label_key};
 pub use decode::Places;
 pub use digest::{DigestKey, KeyedDigest, NoDigest};
 pub use materials::{Materials, Unsatisfied, VolumeContent, VolumeFile};

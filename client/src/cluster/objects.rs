@@ -8,13 +8,12 @@ use std::collections::BTreeMap;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
 
 pub(super) use addons::check_addon;
 pub(super) use bootstrap::bootstrap;
 
 use super::{
-    Kubeconfigs, Loaded, Pki,
+    Kubeconfigs, Loaded, Pki, digest,
     load::Program,
     programs::{Form, NAMESPACE, SecretFiles, api_server, controller_manager, scheduler},
     render::{Files, RenderError},
@@ -66,7 +65,7 @@ pub(super) fn self_hosted(
                 &[workloads::daemon_set(
                     Program::ApiServer,
                     api_server::parts(loaded, pki, Form::SelfHosted),
-                    &digest(&api_server::common_files(pki)),
+                    &secret_digest(&api_server::common_files(pki)),
                 )],
             ),
         ),
@@ -102,7 +101,7 @@ pub(super) fn self_hosted(
             });
         }
         let budget = workloads::disruption_budget(program, replicas);
-        let digest = digest(&files(program, pki, kubeconfigs));
+        let digest = secret_digest(&files(program, pki, kubeconfigs));
         let deployment = workloads::deployment(program, parts, &digest, replicas, nodes);
         let name = program.name();
         out.insert(
@@ -126,15 +125,10 @@ fn files(program: Program, pki: &Pki, kubeconfigs: &Kubeconfigs) -> SecretFiles 
 }
 
 /// `sha256:` and the digest of files with their names. Nobody finds a key by it.
-fn digest(files: &SecretFiles) -> String {
-    let mut hash = Sha256::new();
-    for (name, text) in files {
-        for part in [name.as_bytes(), text.as_bytes()] {
-            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-            hash.update(part);
-        }
-    }
-    let bytes = hash.finalize();
+fn secret_digest(files: &SecretFiles) -> String {
+    let parts = files.iter();
+    let parts = parts.flat_map(|(name, text)| [name.as_bytes(), text.as_bytes()]);
+    let bytes = digest::of_parts(parts);
     let hex = bytes.iter().map(|byte| format!("{byte:02x}"));
     hex.fold("sha256:".to_owned(), |text, byte| text + &byte)
 }

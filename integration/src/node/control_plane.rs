@@ -132,12 +132,7 @@ impl Node {
     /// Fails when a program can't be built or an image not be imported.
     pub fn control_plane(&self) -> Result<ControlPlane> {
         let state = self.plan_api_server()?;
-        for image in [
-            images::ETCD,
-            images::KUBE_APISERVER,
-            images::KUBE_CONTROLLER_MANAGER,
-            images::KUBE_SCHEDULER,
-        ] {
+        for image in images::CONTROL_PLANE {
             self.ensure_image(image)?;
         }
         let folder = self.layout.control_plane();

@@ -163,23 +163,13 @@ impl Asked<'_> {
             (anonymous, "list", "pods", false),
             (("me", "system:authenticated"), "list", "nodes", false),
         ] {
-            let (group_of, name) = match kind {
-                "certificatesigningrequests" => ("certificates.k8s.io", kind),
-                _ => ("", kind),
+            let group_of = match kind {
+                "certificatesigningrequests" => "certificates.k8s.io",
+                _ => "",
             };
-            let review = self.create(
-                "/apis/authorization.k8s.io/v1/subjectaccessreviews",
-                &json!({
-                    "apiVersion": "authorization.k8s.io/v1",
-                    "kind": "SubjectAccessReview",
-                    "spec": {
-                        "user": user,
-                        "groups": [group],
-                        "resourceAttributes": {"verb": verb, "resource": name, "group": group_of},
-                    },
-                }),
-            );
-            assert_eq!(review["status"]["allowed"], allowed, "{user} {verb} {kind}");
+            let attributes = json!({"verb": verb, "resource": kind, "group": group_of});
+            let is_allowed = self.is_allowed(user, group, &attributes);
+            assert_eq!(is_allowed, allowed, "{user} {verb} {kind}");
         }
     }
 
@@ -217,23 +207,26 @@ impl Asked<'_> {
         let authority = base64::prelude::BASE64_STANDARD.encode(self.pki("ca.crt"));
         let kubeconfig = signed["kubeconfig"].as_str().unwrap();
         assert!(kubeconfig.contains(&authority), "{kubeconfig}");
+        let attributes = json!({
+            "verb": "get",
+            "resource": "configmaps",
+            "namespace": "kube-public",
+            "name": "cluster-info",
+        });
+        let (user, group) = ("system:anonymous", "system:unauthenticated");
+        assert_eq!(self.is_allowed(user, group, &attributes), true);
+    }
+
+    /// What the API server says of it.
+    fn is_allowed(&self, user: &str, group: &str, attributes: &Value) -> Value {
         let review = self.create(
             "/apis/authorization.k8s.io/v1/subjectaccessreviews",
             &json!({
                 "apiVersion": "authorization.k8s.io/v1",
                 "kind": "SubjectAccessReview",
-                "spec": {
-                    "user": "system:anonymous",
-                    "groups": ["system:unauthenticated"],
-                    "resourceAttributes": {
-                        "verb": "get",
-                        "resource": "configmaps",
-                        "namespace": "kube-public",
-                        "name": "cluster-info",
-                    },
-                },
+                "spec": {"user": user, "groups": [group], "resourceAttributes": attributes},
             }),
         );
-        assert_eq!(review["status"]["allowed"], true);
+        review["status"]["allowed"].clone()
     }
 }

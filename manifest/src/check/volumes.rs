@@ -13,6 +13,17 @@ use super::{
     resources::check_quantity,
     spec::is_repeated,
 };
+
+/// What a `hostPath` may say that there is at its path; an empty one says nothing.
+pub const HOST_PATH_TYPES: [&str; 7] = [
+    "DirectoryOrCreate",
+    "Directory",
+    "FileOrCreate",
+    "File",
+    "Socket",
+    "CharDevice",
+    "BlockDevice",
+];
 use crate::{Reason, field::Path};
 
 mod sources;
@@ -126,20 +137,11 @@ fn check_source(
         ) {
             no_backsteps(report, &path.key("path"), &host_path.path);
         }
-        let types = [
-            "DirectoryOrCreate",
-            "Directory",
-            "FileOrCreate",
-            "File",
-            "Socket",
-            "CharDevice",
-            "BlockDevice",
-        ];
         one_of(
             report,
             &path.key("type"),
             host_path.type_.as_deref(),
-            &types,
+            &HOST_PATH_TYPES,
         );
     }
     if let Some(empty_dir) = &volume.empty_dir {

@@ -118,18 +118,13 @@ impl<'a, L: Ledger> Machine<'a, L> {
 
     /// `None`: another record is committed.
     async fn carry_out(&mut self, world: &L::World, record: &Arc<Record>) -> Option<Verdict> {
-        let live = Live::new(self.ledger);
-        let mut work = Work {
-            record,
-            world,
-            settings: self.settings,
-            memory: &mut self.memory,
-            live: &live,
-        };
+        let ledger = self.ledger;
+        let live = Live::new(ledger);
+        let mut work = self.work(world, record, &live);
         tokio::select! {
             biased;
-            () = self.ledger.other_than(Some(record)) => None,
-            () = deadline(self.ledger, record) => Some(live.late(record.stage)),
+            () = ledger.other_than(Some(record)) => None,
+            () = deadline(ledger, record) => Some(live.late(record.stage)),
             verdict = work.carry_out() => Some(verdict),
         }
     }
@@ -172,14 +167,22 @@ impl<'a, L: Ledger> Machine<'a, L> {
             return false;
         }
         let live = Live::new(self.ledger);
-        let mut work = Work {
+        self.work(world, record, &live).leads_to_hosted().await
+    }
+
+    fn work<'w>(
+        &'w mut self,
+        world: &'w L::World,
+        record: &'w Arc<Record>,
+        live: &'w Live<'w>,
+    ) -> Work<'w, L::World> {
+        Work {
             record,
             world,
             settings: self.settings,
             memory: &mut self.memory,
-            live: &live,
-        };
-        work.leads_to_hosted().await
+            live,
+        }
     }
 
     fn split(&mut self, world: &L::World, record: &Record) {

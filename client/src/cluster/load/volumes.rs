@@ -1,19 +1,9 @@
 //! What is wrong with `extraVolumes`.
 
+use seedpod_manifest::HOST_PATH_TYPES;
+
 use super::Findings;
 use crate::cluster::{ClusterConfiguration, HostPathMount, names, programs::SECRETS};
-
-/// The kubelet's words for what is to be at a path.
-const TYPES: [&str; 8] = [
-    "",
-    "DirectoryOrCreate",
-    "Directory",
-    "FileOrCreate",
-    "File",
-    "Socket",
-    "CharDevice",
-    "BlockDevice",
-];
 
 pub(super) fn check(configuration: &ClusterConfiguration, findings: &mut Findings) {
     for (program, extra) in [
@@ -82,10 +72,10 @@ fn check_one(
             format!("{mount_path} is there twice; choose another"),
         );
     }
-    if !TYPES.contains(&path_type.as_str()) {
+    if !path_type.is_empty() && !HOST_PATH_TYPES.contains(&path_type.as_str()) {
         fault(
             "pathType",
-            format!("must be one of {}, or left out", TYPES[1..].join(", ")),
+            format!("must be one of {}, or left out", HOST_PATH_TYPES.join(", ")),
         );
     }
 }

@@ -1,19 +1,13 @@
 //! Ids of requests that follow from what is asked, so that a run that was killed asks the same again.
 
-use sha2::{Digest as _, Sha256};
 use uuid::Builder;
+
+use crate::cluster::digest;
 
 /// An id that follows from these parts and their order.
 pub(super) fn of<S: AsRef<[u8]>>(parts: impl IntoIterator<Item = S>) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        let part = part.as_ref();
-        // With their lengths before them, no two lists of parts are the same bytes.
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
     let mut bytes = [0; 16];
-    bytes.copy_from_slice(&hash.finalize()[..16]);
+    bytes.copy_from_slice(&digest::of_parts(parts)[..16]);
     Builder::from_custom_bytes(bytes).into_uuid().to_string()
 }
 
